@@ -1,0 +1,123 @@
+"""The command line: ``recbole-decm COMMAND`` and the main function of ``run_recbole.py``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+import recbole_decm
+from recbole_decm.errors import ConfigError, DecCMError
+
+# Commands by module, imported when they are used, so that --help answers at once.
+COMMANDS = {
+    "run": ("recbole_decm.commands.run", "run_command", "Train and test one model."),
+    "compare": ("recbole_decm.commands.compare", "compare_command", "Train several models and print one table."),
+    "evaluate": ("recbole_decm.commands.evaluate", "evaluate_command", "Metrics of a checkpoint."),
+    "simulate": ("recbole_decm.commands.simulate", "simulate_command", "Write a simulated data set with ground truth."),
+    "import-released": (
+        "recbole_decm.commands.import_released",
+        "import_released_command",
+        "Convert data in the released DecCM layout.",
+    ),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[name]
+        return getattr(importlib.import_module(module), attribute)
+
+    def format_commands(self, ctx, formatter):
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(recbole_decm.__version__, prog_name="recbole-decm")
+def main_group() -> None:
+    """Deconfounded cross-modal matching for background-music recommendation, on RecBole."""
+
+
+def guarded(work: Callable[[], object], debug: bool) -> int:
+    """Run ``work``; print the message of an expected error alone and return 2, or show its traceback with ``debug``."""
+    try:
+        work()
+    except DecCMError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the last finished epoch is in the checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``recbole-decm``. ``--debug`` anywhere shows tracebacks."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    status = 0
+
+    def work() -> None:
+        nonlocal status
+        try:
+            status = main_group.main(given, prog_name="recbole-decm", standalone_mode=False) or 0
+        except click.exceptions.Exit as done:
+            status = done.exit_code
+        except click.ClickException as error:
+            error.show()
+            status = 2
+        except click.Abort:
+            raise KeyboardInterrupt from None
+
+    return guarded(work, debug) or (status if isinstance(status, int) else 0)
+
+
+USAGE = """usage: python run_recbole.py --model=NAME --dataset=NAME [--config_files="a.yaml b.yaml"] [--key=value ...]
+
+Trains and tests a model, DecCM on the shipped data set 'sim' by default. Every key of properties/overall.yaml and of
+properties/model/NAME.yaml can be given as --key=value; --result_file=PATH writes the results as JSON; --debug shows
+tracebacks. Models: DecCM, DecCMTeacher, CMVAE, and RecBole's own (Pop, BPR, LightGCN, MultiVAE, FM, DeepFM, DSSM, ...).
+"""
+
+
+def run_main(arguments: Sequence[str] | None = None) -> int:
+    """Main function of ``run_recbole.py`` and of ``recbole-decm run``; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if any(argument in ("-h", "--help") for argument in given):
+        print(USAGE, end="")
+        return 0
+    return guarded(lambda: _run([argument for argument in given if argument != "--debug"]), "--debug" in given)
+
+
+def _run(arguments: list[str]) -> None:
+    from recbole_decm.config import parse_arguments
+    from recbole_decm.quick_start import run
+
+    values = parse_arguments(arguments)
+    files = values.pop("config_files", None)
+    rest = [
+        argument for argument in arguments if not argument.startswith(("--model=", "--dataset=", "--config_files="))
+    ]
+    if files is not None and not isinstance(files, (str, list)):
+        raise ConfigError(f"config_files: expected paths separated by spaces, found {files!r}.")
+    names = {"model": values.get("model"), "dataset": values.get("dataset")}
+    config_files = files.split() if isinstance(files, str) else files
+    if config_files:
+        from recbole_decm.config import find_config_file, read_yaml
+
+        for name in names:  # RecBole lets config files name the model and the data set
+            for file in config_files:
+                named = read_yaml(find_config_file(file)).get(name)
+                names[name] = names[name] if name in values else named or names[name]
+    run(names["model"] or "DecCM", names["dataset"] or "sim", config_files, arguments=rest)

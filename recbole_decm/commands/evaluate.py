@@ -1,0 +1,27 @@
+"""``recbole-decm evaluate``: metrics of a checkpoint on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    "evaluate",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
+)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def evaluate_command(checkpoint: Path, arguments: tuple[str, ...]) -> None:
+    """Metrics of CHECKPOINT on validation and test data.
+
+    ARGUMENTS are --dataset=NAME and --key=value, above the values the checkpoint was trained with;
+    --result_file=PATH writes JSON.
+    """
+    from recbole_decm.quick_start import evaluate
+
+    result = evaluate(checkpoint, [part for part in arguments if part])
+    for phase in ("valid", "test"):
+        if result[phase] is not None:
+            click.echo(f"{phase:5s}  " + "  ".join(f"{name} {value:.4f}" for name, value in result[phase].items()))

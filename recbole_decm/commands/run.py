@@ -1,0 +1,20 @@
+"""``recbole-decm run``: what ``run_recbole.py`` does, from any folder."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from recbole_decm.cli import USAGE, run_main
+
+
+@click.command(
+    "run",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    help=USAGE,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run_command(arguments: tuple[str, ...]) -> None:
+    """Train and test one model."""
+    sys.exit(run_main(arguments))

@@ -1,0 +1,69 @@
+"""Run several models on one data set and set their test metrics side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+from tabulate import tabulate
+
+from recbole_decm.config import DecCMConfig, parse_arguments
+from recbole_decm.errors import ConfigError
+from recbole_decm.quick_start import run_config
+
+
+def arguments_for(model: str, dataset: str, values: dict) -> dict:
+    """The values whose keys a model knows; a key that is only another model's is left out for this one."""
+    known = dict(values)
+    for key in values:
+        try:
+            DecCMConfig(model, dataset, config_dict={key: values[key], **_folder(values)})
+        except ConfigError as error:
+            if f"found '{key}'" not in str(error) or "expected a key" not in str(error):
+                raise
+            del known[key]
+    return known
+
+
+def _folder(values: dict) -> dict:
+    return {"data_path": values["data_path"]} if "data_path" in values else {}
+
+
+def compare(
+    jobs: Sequence[tuple[str, int]],
+    dataset: str,
+    arguments: Sequence[str] = (),
+    on_start: Callable[[str, int], None] = lambda model, seed: None,
+) -> Iterator[dict]:
+    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <test metrics>}`` as they finish.
+
+    Raises:
+        ConfigError: before any training, for a key that no model of the comparison knows.
+    """
+    values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
+    per_model = {model: arguments_for(model, dataset, values) for model, _ in jobs}
+    for key in values:
+        if all(key not in known for known in per_model.values()):
+            raise ConfigError(f"command line: expected a key that one of the models reads, found '{key}'.")
+    for model, seed in jobs:
+        on_start(model, seed)
+        trained, test = run_config(DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed}))
+        metrics = test if test is not None else trained.valid_result
+        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **(metrics or {})}
+
+
+def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
+    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed."""
+    seeds = sorted(rows["seed"].unique().tolist())
+    names = [name for name in rows.columns if name not in ("model", "seed")]
+    lines = []
+    for model in models:
+        group = rows[rows["model"] == model]
+        cells = [model]
+        for name in names:
+            form = "{:.1f}" if name == "seconds" else "{:.4f}"
+            text = form.format(group[name].mean())
+            cells.append(text + (f" ± {group[name].std(ddof=1):.4f}" if len(group) > 1 and name != "seconds" else ""))
+        lines.append(cells)
+    head = f"{dataset}, test, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return f"{head}\n" + tabulate(lines, headers=["model", *names], disable_numparse=True)

@@ -1,0 +1,302 @@
+"""RecBole's Config with our YAML files, strict keys and literal values instead of ``eval``.
+
+Precedence is RecBole's: command line > config_dict > config files > data set YAML > model YAML > overall YAML.
+The dict-valued keys in :data:`MERGED_KEYS` are merged entry by entry, so that ``eval_args: {mode: uni100}`` keeps the
+split that a lower layer chose.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import recbole
+import yaml
+from recbole.config import Config
+from recbole.evaluator import metric_types
+from recbole.utils import argument_list
+
+from recbole_decm import compat, registry
+from recbole_decm.errors import ConfigError
+from recbole_decm.paths import shipped
+
+MERGED_KEYS = ("eval_args", "feature_reduce", "teacher_config")
+RUN_KEYS = {"model", "dataset", "config_files", "MODEL_TYPE", "numerical_features"}
+RUN_KEYS |= {"nproc", "world_size", "ip", "port", "group_offset", "offset", "local_rank"}
+RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-3 as a number, as RecBole does, and refuses a key that appears twice."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(None, None, f"key '{key}' appears twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$"),
+    list("-+0123456789."),
+)
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, is not a mapping, or holds a key twice.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: expected a YAML file, but {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected 'key: value' lines, found a {type(values).__name__}.")
+    return values
+
+
+def merge(*layers: dict) -> dict:
+    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts."""
+    merged: dict = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = merged.get(key)
+            both = key in MERGED_KEYS and isinstance(below, dict) and isinstance(value, dict)
+            merged[key] = {**below, **value} if both else value
+    return merged
+
+
+def parse_value(text: str) -> object:
+    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        try:
+            return yaml.load(text, Loader=_Loader) if text.lstrip()[:1] in "[{" else _WORDS.get(text.lower(), text)
+        except yaml.YAMLError:
+            return text
+
+
+_WORDS = {"true": True, "false": False, "none": None, "null": None, "~": None}
+
+
+def parse_arguments(arguments: Sequence[str]) -> dict:
+    """Parse ``--key=value`` arguments.
+
+    Raises:
+        ConfigError: an argument of another form, or a key given twice with different values.
+    """
+    values: dict = {}
+    for argument in arguments:
+        key, equals, text = argument[2:].partition("=")
+        if not argument.startswith("--") or not equals or not key:
+            raise ConfigError(f"command line: expected arguments of the form --key=value, found '{argument}'.")
+        value = parse_value(text)
+        if key in values and values[key] != value:
+            raise ConfigError(f"command line: --{key} is given twice, as {values[key]!r} and {value!r}. Keep one.")
+        values[key] = value
+    return values
+
+
+def find_config_file(name: str | Path) -> Path:
+    """A config file by its path, or by its path below ``properties`` as shipped (``ablation/released.yaml``)."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    parts = path.parts[1:] if path.parts and path.parts[0] == "properties" else path.parts
+    inside = shipped("properties").joinpath(*parts)
+    return inside if not path.is_absolute() and inside.is_file() else path
+
+
+class DecCMConfig(Config):
+    """RecBole's :class:`Config` for a run of any model, ours or RecBole's.
+
+    Args:
+        model: model name (or class); without it the key ``model`` of the layers is used.
+        dataset: data set name; likewise.
+        config_file_list: YAML files, later ones win.
+        config_dict: values above the files.
+        arguments: ``--key=value`` command-line arguments; never read from ``sys.argv``.
+
+    Raises:
+        ConfigError: unknown key, model, metric or data set, malformed file or argument, or a value RecBole refuses.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: Sequence[str | Path] | None = None,
+        config_dict: dict | None = None,
+        arguments: Sequence[str] = (),
+    ):
+        self._arguments = list(arguments)
+        try:
+            super().__init__(model, dataset, config_file_list, config_dict)
+        except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
+            raise ConfigError(f"config: {error.args[0] if error.args else error}") from error
+
+    # --- what RecBole calls, in its order ---------------------------------------------------------------------
+    def compatibility_settings(self):
+        compat.apply()
+        registry.register_metrics()
+
+    def _init_parameters_category(self):
+        # Copies: RecBole extends these lists in place, for every later Config of the process.
+        self.parameters = {
+            "General": list(argument_list.general_arguments),
+            "Training": list(argument_list.training_arguments),
+            "Evaluation": list(argument_list.evaluation_arguments),
+            "Dataset": list(argument_list.dataset_arguments),
+        }
+
+    def _build_yaml_loader(self):
+        return _Loader
+
+    def _load_config_files(self, file_list):
+        return merge(*(read_yaml(find_config_file(file)) for file in file_list or []))
+
+    def _load_variable_config_dict(self, config_dict):
+        given = dict(config_dict or {})
+        return {key: parse_value(value) if isinstance(value, str) else value for key, value in given.items()}
+
+    def _load_cmd_line(self):
+        return parse_arguments(self._arguments)
+
+    def _merge_external_config_dict(self):
+        self.external_config_dict = merge(self.file_config_dict, self.variable_config_dict, self.cmd_config_dict)
+
+    def _get_model_and_dataset(self, model, dataset):
+        model = model if model is not None else self.external_config_dict.get("model")
+        dataset = dataset if dataset is not None else self.external_config_dict.get("dataset")
+        if model is None or dataset is None:
+            missing = "model" if model is None else "dataset"
+            raise ConfigError(f"{missing}: expected a name, found none. Give --{missing}=NAME.")
+        if isinstance(model, str):
+            return model, registry.model_class(model), str(dataset)
+        return model.__name__, model, str(dataset)
+
+    def _load_internal_config_dict(self, model, model_class, dataset):
+        ours = shipped("properties")
+        base = [
+            RECBOLE_PROPERTIES / "overall.yaml",
+            RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
+            ours / "overall.yaml",
+        ]
+        models = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", ours / "model" / f"{model}.yaml"]
+        base_values = merge(*(read_yaml(path) for path in base))
+        model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
+        self._known_keys = RUN_KEYS | set(base_values) | set(model_values) | _keys_read_by(model_class)
+        self._known_keys |= {key for group in self.parameters.values() for key in group}
+        self._data_folder = self._find_data_folder(base_values, dataset)
+        yamls = [ours / "dataset" / f"{dataset}.yaml", RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml"]
+        found = [path for path in yamls if path.is_file()][:1]
+        found += [path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()]
+        for path in found:
+            self._refuse_unknown_keys(read_yaml(path), str(path))
+        self.internal_config_dict = merge(base_values, model_values, *(read_yaml(path) for path in found))
+        self.internal_config_dict["MODEL_TYPE"] = model_class.type
+
+    def _find_data_folder(self, base_values: dict, dataset: str) -> Path:
+        given = self.external_config_dict.get("data_path")
+        if given is None and dataset == "ml-100k":  # RecBole's own example comes with RecBole
+            return RECBOLE_PROPERTIES.parent / "dataset_example" / dataset
+        places = [Path(given if given is not None else base_values["data_path"])]
+        if given is None:
+            places.append(shipped("dataset_atomic"))
+        for place in places:
+            if (place / dataset).is_dir():
+                return place / dataset
+        names = sorted({path.name for place in places if place.is_dir() for path in place.iterdir() if path.is_dir()})
+        raise ConfigError(
+            f"dataset: expected a folder {' or '.join(str(place / dataset) for place in places)}, found none. "
+            f"There are: {', '.join(names) or 'no data sets'}.{registry.suggest(dataset, names)} "
+            "Give --data_path=DIR for the folder that holds the data set's folder."
+        )
+
+    def _get_final_config_dict(self):
+        self._refuse_unknown_keys(self.file_config_dict, "config file")
+        self._refuse_unknown_keys(self.variable_config_dict, "config_dict")
+        self._refuse_unknown_keys(self.cmd_config_dict, "command line")
+        final = merge(self.internal_config_dict, self.external_config_dict)
+        final["numerical_features"] = list(final.get("numerical_features") or [])
+        return final
+
+    def _refuse_unknown_keys(self, values: dict, where: str) -> None:
+        for key in values:
+            if key not in self._known_keys:
+                hint = registry.suggest(str(key), self._known_keys)
+                raise ConfigError(f"{where}: expected a key that {self.model} or RecBole reads, found '{key}'.{hint}")
+
+    def _set_default_parameters(self):
+        self._check_metrics()
+        super()._set_default_parameters()
+        self.final_config_dict["data_path"] = str(self._data_folder)
+
+    def _check_metrics(self) -> None:
+        metrics = self.final_config_dict["metrics"]
+        for metric in [metrics] if isinstance(metrics, str) else metrics:
+            if str(metric).lower() not in metric_types:
+                raise ConfigError(f"metrics: unknown metric '{metric}'.{registry.suggest(str(metric), metric_types)}")
+        name, at, k = str(self.final_config_dict["valid_metric"]).partition("@")
+        listed = [metrics] if isinstance(metrics, str) else metrics
+        topk = self.final_config_dict["topk"]
+        if name.lower() not in {str(metric).lower() for metric in listed}:
+            raise ConfigError(f"valid_metric: expected one of metrics ({', '.join(listed)}), found '{name}'.")
+        if at and k not in {str(cut) for cut in (topk if isinstance(topk, list) else [topk])}:
+            raise ConfigError(f"valid_metric: expected a cut-off of topk ({topk}), found '{name}@{k}'.")
+
+    def _set_eval_neg_sample_args(self, phase):
+        """Negatives of an evaluation are drawn by our loaders, once; RecBole's samplers draw none."""
+        mode = self.final_config_dict["eval_args"]["mode"][phase]
+        if mode not in ("full", "fixed") and not re.fullmatch(r"(uni|pop)[1-9]\d*", str(mode)):
+            raise ConfigError(f"eval_args.mode: expected full, fixed, uniN or popN (such as uni100), found '{mode}'.")
+        self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}
+
+    # --- ours -------------------------------------------------------------------------------------------------
+    def plain(self) -> dict:
+        """The final values as plain Python: what a checkpoint keeps instead of a pickled Config."""
+        return {key: _plain(value) for key, value in self.final_config_dict.items()}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return str(value)
+
+
+def _keys_read_by(model_class: type) -> set[str]:
+    """Keys a model of RecBole reads beyond its YAML; ours read none.
+
+    RecBole has no list of them (``reg_weight`` of one model is nothing to another), so the sources of the model and
+    its trainer are searched for ``config["key"]``.
+    """
+    if model_class.__module__.startswith("recbole_decm."):
+        return set()
+    from recbole.utils import get_trainer
+
+    modules = {inspect.getmodule(base) for base in model_class.__mro__ if base.__module__.startswith("recbole.")}
+    modules.add(inspect.getmodule(get_trainer(model_class.type, model_class.__name__)))
+    return set(_read_keys(inspect.getsource(module) for module in modules if module))
+
+
+def _read_keys(sources: Iterable[str]) -> Iterable[str]:
+    for source in sources:
+        yield from re.findall(r"config\[\s*[\"'](\w+)[\"']\s*\]", source)

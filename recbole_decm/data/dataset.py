@@ -1,0 +1,311 @@
+"""DecCMDataset: RecBole's Dataset over atomic files whose content vectors stay out of the per-batch join.
+
+Internal ids follow the order of the ``.user`` and ``.item`` files (id = line, 0 is padding), for every model, so
+that candidate lists and per-video results can be compared between models.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.dataset import Dataset
+from recbole.utils import FeatureSource, FeatureType, ModelType
+
+from recbole_decm.data import atomic, priors
+from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features
+from recbole_decm.errors import ConfigError, DataError
+
+VIDEO, MUSIC = FeatureSource.USER, FeatureSource.ITEM
+
+
+class DecCMDataset(Dataset):
+    """Interactions of videos (users) with music (items), their content vectors and the uploaders' priors.
+
+    Attributes set after :meth:`build`, on every split:
+        features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); models of ours only.
+        uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where the model does not use it.
+        prior_mean: (K,) float32, mean of the priors over the training rows.
+        popularity: (n_music,) int64, training interactions of each music.
+    """
+
+    # --- reading ------------------------------------------------------------------------------------------------
+    def _get_field_from_config(self):
+        super()._get_field_from_config()
+        config, model = self.config, self.config.model_class
+        self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
+        self.prior_field, self.genre_field = config["PRIOR_FIELD"], config["GENRE_FIELD"]
+        self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
+        self.for_matching = getattr(model, "uses_content", False)
+        self.for_context = not self.for_matching and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE)
+        self.needs_prior = getattr(model, "uses_uploader_prior", False)
+        self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
+        self.features: dict[str, FeatureMatrix] = {}
+        self.uploader_prior: torch.Tensor | None = None
+        self.prior_mean: torch.Tensor | None = None
+        self.popularity = np.zeros(0, dtype=np.int64)
+
+    def _load_data(self, token, dataset_path):
+        folder = Path(dataset_path)
+        splits = self.benchmark_filename_list
+        if splits is not None and not isinstance(splits, list):
+            raise ConfigError(f"benchmark_filename: expected a list such as [train, valid, test], found {splits!r}.")
+        names = [f"{token}.inter"] if splits is None else [f"{token}.{split}.inter" for split in splits]
+        names += [f"{token}.user", f"{token}.item"] if self.for_matching else []
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise DataError(f"{folder}: expected the files {', '.join(names)}; missing: {', '.join(missing)}.")
+        super()._load_data(token, dataset_path)
+        if self.for_matching or self.for_context:
+            self._load_feature_files(folder, token)
+        if self.for_matching:
+            self._require_vectors(folder, token)
+
+    def _load_feat(self, filepath, source):
+        """Read one atomic file; content vectors become matrices and do not enter the frame."""
+        path = Path(filepath)
+        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
+        header = atomic.read_header(path, separator, encoding)
+        self._check_header(path, header, source)
+        load_col, unload_col = self._get_load_and_unload_col(source)
+        fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
+        fields = self._fields_the_model_reads(fields, source)
+        if not fields:
+            return None
+        cells = atomic.read_columns(path, fields, separator, encoding)
+        if cells.empty:
+            raise DataError(f"{path}: expected at least one line below the header, found none.")
+        frame = {}
+        for field in fields:
+            kind = FeatureType(header[field])
+            column = cells[field].to_numpy()
+            if source in (VIDEO, MUSIC) and field in (self.visual_field, self.acoustic_field, self.prior_field):
+                matrix = atomic.parse_matrix(path, field, column, self.config["seq_separator"])
+                self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
+                continue
+            frame[field] = self._parse(path, field, kind, column, source)
+        frame = pd.DataFrame(frame)
+        self._check_ids(path, frame, source)
+        return frame
+
+    def _check_header(self, path, header, source):
+        expected = {}
+        if source == FeatureSource.INTERACTION:
+            expected = {self.uid_field: ["token"], self.iid_field: ["token"]}
+        elif source in (VIDEO, MUSIC):
+            expected = {self._id_field(source): ["token"]}
+        known = {self.visual_field: ["float_seq"], self.acoustic_field: ["float_seq"], self.prior_field: ["float_seq"]}
+        known |= {self.genre_field: ["token_seq", "token"], self.uploader_field: ["token"], self.ipw_field: ["float"]}
+        expected |= {field: kinds for field, kinds in known.items() if field in header}
+        atomic.require_fields(path, header, expected)
+
+    def _id_field(self, source):
+        return self.uid_field if source == VIDEO else self.iid_field
+
+    def _fields_the_model_reads(self, fields, source):
+        if source not in (VIDEO, MUSIC) or self.for_context:
+            return [field for field in fields if field != self.prior_field]
+        if not self.for_matching:  # collaborative models: ids alone, so that every model ranks the same catalogue
+            return [self._id_field(source)]
+        files = self.config["feature_files"] or {}
+        skipped = set(files) | (set() if self._reads_prior else {self.prior_field})
+        return [field for field in fields if field not in skipped]
+
+    @property
+    def _reads_prior(self):
+        return self.needs_prior and self.config["uploader_prior"] == "read"
+
+    def _parse(self, path, field, kind, column, source):
+        self.field2source[field] = source
+        self.field2type[field] = kind
+        self.field2bucketnum |= {field: 2} if kind in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ) else {}
+        if kind == FeatureType.TOKEN:
+            self.field2seqlen[field] = 1
+            empty = np.flatnonzero(column == "")
+            if empty.size and field in (self.uid_field, self.iid_field):
+                raise DataError(f"{path}, line {empty[0] + 2}: expected a token in '{field}', found an empty cell.")
+            return column
+        if kind == FeatureType.FLOAT:
+            self.field2seqlen[field] = 1
+            return atomic.parse_floats(path, field, column)
+        rows = [np.array(cell.split(), dtype=object) for cell in column]
+        if kind == FeatureType.FLOAT_SEQ:
+            rows = [row.astype(np.float64) for row in rows]
+        most = (self.config["seq_len"] or {}).get(field)
+        rows = [row[:most] for row in rows] if most else rows
+        self.field2seqlen[field] = max(map(len, rows))
+        return pd.Series(rows, dtype=object)
+
+    def _check_ids(self, path, frame, source):
+        if source not in (VIDEO, MUSIC):
+            return
+        field = self._id_field(source)
+        again = np.flatnonzero(frame[field].duplicated().to_numpy())
+        if again.size:
+            raise DataError(
+                f"{path}, line {again[0] + 2}: expected each '{field}' once, found '{frame[field][again[0]]}' again."
+            )
+
+    def _load_feature_files(self, folder, token):
+        files = self.config["feature_files"] or {}
+        for field, name in files.items():
+            if field not in (self.visual_field, self.acoustic_field):
+                raise ConfigError(
+                    f"feature_files: expected the fields '{self.visual_field}' and '{self.acoustic_field}', found '{field}'."
+                )
+            source = VIDEO if field == self.visual_field else MUSIC
+            tokens = getattr(self, f"{source.value}_feat")[self._id_field(source)].to_numpy()
+            ids_file = folder / f"{token}.{source.value}"
+            self._vectors[field] = (tokens, open_npy(folder / name, field, len(tokens), ids_file))
+
+    def _require_vectors(self, folder, token):
+        needed = {self.visual_field: "user", self.acoustic_field: "item"}
+        needed |= {self.prior_field: "user"} if self._reads_prior else {}
+        for field, suffix in needed.items():
+            if field not in self._vectors:
+                also = " or uploader_prior: train" if field == self.prior_field else " or an entry of feature_files"
+                raise DataError(
+                    f"{folder / token}.{suffix}: expected a field '{field}:float_seq'{also}, found neither."
+                )
+        if self._reads_prior:
+            matrix = self._vectors[self.prior_field][1].numpy()
+            priors.check_priors(matrix, folder / f"{token}.user", self.prior_field)
+
+    # --- ids ----------------------------------------------------------------------------------------------------
+    def _data_processing(self):
+        self._check_every_id_has_a_line()
+        if self.ipw_field in self.inter_feat:  # rows of a split without the column carry no weight
+            self.inter_feat[self.ipw_field] = self.inter_feat[self.ipw_field].fillna(0.0)
+        super()._data_processing()
+        for field in (self.visual_field, self.acoustic_field):
+            if field in self._vectors and self.for_matching:
+                self.features[field] = self._by_id(field)
+
+    def _check_every_id_has_a_line(self):
+        for source in (VIDEO, MUSIC):
+            frame, field = getattr(self, f"{source.value}_feat"), self._id_field(source)
+            if frame is None:
+                continue
+            unknown = np.flatnonzero(~self.inter_feat[field].isin(frame[field]).to_numpy())
+            if unknown.size:
+                what = "video" if source == VIDEO else "music"
+                path, line = self._inter_line(int(unknown[0]))
+                raise DataError(
+                    f"{path}, line {line}: expected a {what} that has a line (and features) in "
+                    f"{self.dataset_name}.{source.value}, found '{self.inter_feat[field].iloc[unknown[0]]}'."
+                )
+
+    def _inter_line(self, row):
+        folder = Path(self.dataset_path)
+        if self.benchmark_filename_list is None:
+            return folder / f"{self.dataset_name}.inter", row + 2
+        for name, size in zip(self.benchmark_filename_list, self.file_size_list, strict=True):
+            if row < size:
+                return folder / f"{self.dataset_name}.{name}.inter", row + 2
+            row -= size
+        raise AssertionError("row beyond the interaction files")
+
+    def _get_remap_list(self, field_list):
+        """Number videos and music in the order of .user and .item, not in the order of interactions."""
+        return super()._get_remap_list(field_list)[::-1]
+
+    def _by_id(self, field):
+        tokens, values = self._vectors[field]
+        source_field = self.uid_field if field in (self.visual_field, self.prior_field) else self.iid_field
+        rows = pd.Index(tokens).get_indexer(self.field2id_token[source_field])
+        rows[0] = 0
+        return FeatureMatrix(field, values, torch.from_numpy(rows.astype(np.int64)))
+
+    def join(self, df):
+        return df if self.for_matching else super().join(df)
+
+    # --- splits -------------------------------------------------------------------------------------------------
+    def build(self):
+        """Split, then derive from the training rows what only they may tell. A missing third split is None."""
+        splits = super().build()
+        names = self.benchmark_filename_list or ["train", "valid", "test"]
+        for name, split in zip(names, splits, strict=True):
+            if len(split) == 0:
+                raise DataError(
+                    f"{self.dataset_path}: expected interactions in the split '{name}', found none. With one music a video, "
+                    "use eval_args: {group_by: none}, or write ready-made splits (benchmark_filename)."
+                )
+        if not 2 <= len(splits) <= 3:
+            raise ConfigError(f"benchmark_filename: expected [train, valid] or [train, valid, test], found {names}.")
+        train = splits[0]
+        videos, music = train.inter_feat[self.uid_field].numpy(), train.inter_feat[self.iid_field].numpy()
+        shared = {"popularity": np.bincount(music, minlength=self.item_num)}
+        if self.needs_prior:
+            shared["uploader_prior"] = self._build_priors(videos, music)
+            shared["prior_mean"] = shared["uploader_prior"][torch.from_numpy(videos)].mean(dim=0)
+        if self.for_context:
+            self._add_reduced_features(videos, music)
+        for split in [self, *splits]:
+            for name, value in shared.items():
+                setattr(split, name, value)
+        return [*splits, None][:3]
+
+    def _build_priors(self, videos, music):
+        if self._reads_prior:
+            matrix = self._by_id(self.prior_field)
+            values = matrix.lookup(torch.arange(len(matrix)))
+            values[0] = 0
+            return values
+        if self.config["uploader_prior"] != "train":
+            raise ConfigError(f"uploader_prior: expected read or train, found {self.config['uploader_prior']!r}.")
+        if not self.config["prior_smoothing"] > 0:
+            raise ConfigError(f"prior_smoothing: expected a number above 0, found {self.config['prior_smoothing']!r}.")
+        if (
+            self.user_feat is None
+            or self.uploader_field not in self.user_feat
+            or self.genre_field not in self.item_feat
+        ):
+            raise DataError(
+                f"{self.dataset_path}: uploader_prior: train needs '{self.uploader_field}:token' in .user and "
+                f"'{self.genre_field}:token_seq' in .item."
+            )
+        values = priors.priors_from_training(
+            self.user_feat[self.uploader_field].numpy(),
+            videos,
+            music,
+            self.genre_membership,
+            self.config["prior_smoothing"],
+        )
+        values[0] = 0
+        return torch.from_numpy(values)
+
+    @cached_property
+    def genre_vocabulary(self) -> list[str]:
+        """The K genre groups of ``.item`` in natural order; entry k is column k of the priors."""
+        return priors.genre_vocabulary([self.field2id_token[self.genre_field][1:].tolist()])
+
+    @cached_property
+    def genre_membership(self) -> np.ndarray:
+        """(n_music, K) float32 genre distribution of each music id; row 0 is zero."""
+        names = self.field2id_token[self.genre_field]
+        ids = self.item_feat[self.genre_field].numpy().reshape(self.item_num, -1)
+        rows = [[str(names[genre]) for genre in row if genre > 0] for row in ids]
+        return priors.genre_membership(rows, self.genre_vocabulary)
+
+    def _add_reduced_features(self, videos, music):
+        """Give RecBole's context-aware models each (principal) component as a float field of its own.
+
+        As a ``float_seq`` field, RecBole would embed all components with one shared vector, which leaves only their mean.
+        """
+        sizes = self.config["feature_reduce"] or {}
+        for field, ids, source in ((self.visual_field, videos, VIDEO), (self.acoustic_field, music, MUSIC)):
+            if field not in self._vectors:
+                continue
+            used = torch.from_numpy(np.unique(ids))
+            reduced = reduce_features(self._by_id(field), used, sizes.get(field), self.config["seed"])
+            feat = getattr(self, f"{source.value}_feat")
+            for column in range(reduced.shape[1]):
+                name = f"{field}_{column + 1}"
+                self.set_field_property(name, FeatureType.FLOAT, source, 1)
+                self.field2bucketnum[name] = 2
+                feat[name] = torch.stack([reduced[:, column], torch.ones(len(reduced))], dim=1)
+                if name not in self.config["numerical_features"]:
+                    self.config["numerical_features"].append(name)

@@ -1,0 +1,220 @@
+"""Batches for training and ranking, as whole tensors: no per-row Python, same candidates for every epoch and model.
+
+The evaluation loaders speak RecBole's protocol (``interaction, history or row index, positive_u, positive_i``), so
+RecBole's trainers and models use them unchanged. RecBole's own sampled evaluation draws new negatives, with
+replacement, at every call.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.interaction import Interaction
+from recbole.data.utils import _create_sampler, get_dataloader
+
+from recbole_decm.data.candidates import IdLists, draw_negatives, read_candidates
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.errors import ConfigError, DataError
+
+
+class PairLoader:
+    """Shuffled batches of matched (video, music) id pairs; negatives are the other music of the batch.
+
+    Attributes:
+        generator: source of the shuffles; part of a checkpoint.
+    """
+
+    def __init__(self, config, dataset: DecCMDataset, shuffle: bool = True):
+        self.dataset = self._dataset = dataset
+        self.shuffle = shuffle
+        self.step = config["train_batch_size"]
+        if not isinstance(self.step, int) or self.step < 2:
+            raise ConfigError(f"train_batch_size: expected an integer of at least 2, found {self.step!r}.")
+        self.fields = (dataset.uid_field, dataset.iid_field)
+        self.pairs = torch.stack([dataset.inter_feat[field] for field in self.fields])
+        self.generator = torch.Generator().manual_seed(config["seed"])
+        self.sampler = SimpleNamespace(set_epoch=lambda epoch: None)
+
+    def __len__(self) -> int:
+        """Batches an epoch; a last batch of a single pair has no negatives and is left out."""
+        full, rest = divmod(self.pairs.shape[1], self.step)
+        return full + (rest > 1)
+
+    def __iter__(self):
+        count = self.pairs.shape[1]
+        order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
+        for batch in range(len(self)):
+            videos, music = self.pairs[:, order[batch * self.step : (batch + 1) * self.step]]
+            yield Interaction({self.fields[0]: videos, self.fields[1]: music})
+
+
+class _RankingLoader:
+    """What full and candidate evaluation share: the evaluated videos, their positives and their history."""
+
+    def __init__(self, config, dataset: DecCMDataset, seen: list[DecCMDataset]):
+        self.config = config
+        self.dataset = self._dataset = dataset
+        uid, iid = dataset.uid_field, dataset.iid_field
+        self.uid_field, self.iid_field = uid, iid
+        rows, items = dataset.inter_feat[uid].numpy(), dataset.inter_feat[iid].numpy()
+        self.users, index = np.unique(rows, return_inverse=True)
+        self.positives = IdLists.group(index, items, len(self.users))
+        self.history = self._history(seen)
+        self.user_features = dataset.join(Interaction({uid: torch.from_numpy(self.users)}))
+        self.weights = self._row_weights(index, items)
+
+    def _history(self, seen) -> IdLists:
+        """Music that the evaluated videos have in earlier splits, without their positives."""
+        if not seen:
+            return IdLists(np.zeros(len(self.users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        users = np.concatenate([split.inter_feat[self.uid_field].numpy() for split in seen])
+        items = np.concatenate([split.inter_feat[self.iid_field].numpy() for split in seen])
+        place = np.searchsorted(self.users, users).clip(max=len(self.users) - 1)
+        known = self.users[place] == users
+        rows, items = place[known], items[known]
+        base = self.dataset.item_num
+        own_rows, own_items = self.positives.slice(0, len(self.users))
+        earlier = ~np.isin(rows * base + items, own_rows * base + own_items)
+        return IdLists.group(rows[earlier], items[earlier], len(self.users))
+
+    def _row_weights(self, index, items) -> np.ndarray:
+        """Inverse-popularity weight of each positive, in the order of ``positives``, not normalised."""
+        field = self.dataset.ipw_field
+        if field not in self.dataset.inter_feat:
+            return 1.0 / np.maximum(self.dataset.popularity[self.positives.ids], 1)
+        weight = self.dataset.inter_feat[field].double().numpy()
+        if (weight < 0).any() or weight.sum() <= 0:
+            raise DataError(
+                f"{self.dataset.dataset_path}: expected '{field}' of at least 0 and not all 0 in every evaluated split."
+            )
+        code = index * self.dataset.item_num + items
+        order = np.argsort(code, kind="stable")
+        first = np.searchsorted(code[order], np.unique(code))
+        return weight[order][first]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.users) / self.step)
+
+    def _spans(self):
+        for start in range(0, len(self.users), self.step):
+            yield start, min(start + self.step, len(self.users))
+
+    def _positives(self, start, stop):
+        users, items = self.positives.slice(start, stop)
+        return torch.from_numpy(users), torch.from_numpy(items)
+
+    def positive_weights(self, start: int, stop: int) -> torch.Tensor:
+        """(P,) float64 weights of the positives of videos start to stop."""
+        low, high = self.positives.offsets[[start, stop]]
+        return torch.from_numpy(self.weights[low:high])
+
+
+class FullRankingLoader(_RankingLoader, FullSortEvalDataLoader):
+    """Every video against the whole catalogue; batches of ``eval_batch_size`` video x music scores.
+
+    A subclass of RecBole's loader in name only (its trainer asks for the type): nothing of it runs.
+    """
+
+    def __init__(self, config, dataset, seen):
+        _RankingLoader.__init__(self, config, dataset, seen)
+        self.step = max(1, config["eval_batch_size"] // dataset.item_num)
+        _check_cutoffs(config, dataset.item_num - 1, "the catalogue has")
+
+    def __iter__(self):
+        for start, stop in self._spans():
+            rows, items = self.history.slice(start, stop)
+            history = (torch.from_numpy(rows), torch.from_numpy(items)) if len(rows) else None
+            yield self.user_features[slice(start, stop)], history, *self._positives(start, stop)
+
+
+class CandidateLoader(_RankingLoader):
+    """Every video against its positives and a fixed list of negatives, for sampled and fixed evaluation."""
+
+    def __init__(self, config, dataset, seen, negatives: IdLists, popularity_note: str = ""):
+        super().__init__(config, dataset, seen)
+        rows, items = (
+            np.concatenate(pair) for pair in zip(self._pairs(self.positives), self._pairs(negatives), strict=True)
+        )
+        order = np.argsort(rows, kind="stable")  # positives come before negatives, as RecBole's loaders have it
+        counts = self.positives.counts() + negatives.counts()
+        self.candidates = IdLists(np.concatenate([[0], np.cumsum(counts)]), items[order])
+        self.step = max(1, config["eval_batch_size"] // max(1, int(counts.max())))
+        _check_cutoffs(config, int(counts.min()), "the shortest candidate list has")
+
+    @staticmethod
+    def _pairs(lists: IdLists):
+        return lists.slice(0, len(lists))
+
+    def __iter__(self):
+        for start, stop in self._spans():
+            rows, items = (torch.from_numpy(part) for part in self.candidates.slice(start, stop))
+            pairs = self.dataset.join(
+                Interaction({self.uid_field: torch.from_numpy(self.users)[start:stop][rows], self.iid_field: items})
+            )
+            yield pairs, rows, *self._positives(start, stop)
+
+
+def _check_cutoffs(config, available: int, what: str) -> None:
+    if max(config["topk"]) > available:
+        raise ConfigError(
+            f"topk: expected cut-offs of at most {available}, since {what} {available} music, found {max(config['topk'])}."
+        )
+
+
+def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], phase: str):
+    """The loader of ``eval_args.mode`` for one split.
+
+    Args:
+        seen: earlier splits, whose music of the same videos is not ranked.
+        phase: ``valid`` or ``test``; names the candidate file and seeds the draw.
+    """
+    mode = config["eval_args"]["mode"][phase]
+    if mode == "full":
+        return FullRankingLoader(config, dataset, seen)
+    base = _RankingLoader(config, dataset, seen)
+    if mode == "fixed":
+        path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{phase}.candidates"
+        videos, music = (pd.Index(dataset.field2id_token[field]) for field in (base.uid_field, base.iid_field))
+        negatives = read_candidates(path, base.uid_field, base.iid_field, videos, music, base.users, base.positives)
+    else:
+        rng = np.random.default_rng([config["seed"], zlib.crc32(phase.encode())])
+        weights = np.maximum(dataset.popularity[1:], 0.5) if mode.startswith("pop") else None
+        excluded = IdLists.group(
+            *map(
+                np.concatenate, zip(*(part.slice(0, len(part)) for part in (base.positives, base.history)), strict=True)
+            ),
+            len(base.users),
+        )
+        negatives = draw_negatives(rng, excluded, dataset.item_num - 1, int(mode[3:]), weights)
+    return CandidateLoader(config, dataset, seen, negatives)
+
+
+def train_loader(config, dataset: DecCMDataset, splits: list[DecCMDataset]):
+    """Our pair loader for our models, RecBole's loader with its negative sampler for the others."""
+    if dataset.for_matching:
+        return PairLoader(config, dataset, shuffle=config["shuffle"])
+    sampling = config["train_neg_sample_args"]
+    sampler = _create_sampler(dataset, splits, sampling["distribution"], config["repeatable"], sampling["alpha"])
+    sampler = sampler.set_phase("train") if sampler is not None else None
+    return get_dataloader(config, "train")(config, dataset, sampler, shuffle=config["shuffle"])
+
+
+def prepare_data(config, dataset: DecCMDataset):
+    """Split a data set and build its loaders.
+
+    Returns:
+        (train, valid, test) loaders; test is None where the data set has only two splits.
+    """
+    train, valid, test = dataset.build()
+    splits = [split for split in (train, valid, test) if split is not None]
+    loaders = [train_loader(config, train, [*splits, valid][:3])]
+    loaders.append(evaluation_loader(config, valid, [train], "valid"))
+    loaders.append(evaluation_loader(config, test, [train, valid], "test") if test is not None else None)
+    return tuple(loaders)

@@ -1,0 +1,68 @@
+"""Uploader priors: P(k), an uploader's distribution over the genre groups, the confounder of DecCM (paper, eq. for P(Z))."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recbole_decm.errors import DataError
+
+SUM_TOLERANCE = 1e-3
+
+
+def check_priors(priors: np.ndarray, path: Path, field: str) -> None:
+    """Raise :class:`DataError` at the first row of (V, K) priors that is negative or does not sum to 1."""
+    negative = np.flatnonzero((priors < 0).any(axis=1))
+    if negative.size:
+        raise DataError(
+            f"{path}, line {negative[0] + 2}: expected probabilities in '{field}', found {priors[negative[0]].min():g}."
+        )
+    sums = priors.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
+    if wrong.size:
+        raise DataError(f"{path}, line {wrong[0] + 2}: expected '{field}' to sum to 1, found {sums[wrong[0]]:.6g}.")
+
+
+def genre_vocabulary(genres: Iterable[Sequence[str]]) -> list[str]:
+    """The genre groups in natural order (g2 before g10); entry k is column k of the priors."""
+
+    def natural(token: str) -> list:
+        return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", token) if part]
+
+    return sorted({genre for row in genres for genre in row}, key=natural)
+
+
+def genre_membership(genres: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> np.ndarray:
+    """(M, K) float32: the genres of each music as a distribution; a music without genre is a row of zeros."""
+    column = {genre: k for k, genre in enumerate(vocabulary)}
+    rows = np.repeat(np.arange(len(genres)), [len(row) for row in genres])
+    columns = np.array([column[genre] for row in genres for genre in row], dtype=np.int64)
+    membership = np.zeros((len(genres), len(vocabulary)), dtype=np.float32)
+    membership[rows, columns] = 1
+    return membership / np.maximum(membership.sum(axis=1, keepdims=True), 1)
+
+
+def priors_from_training(
+    uploader_of_video: np.ndarray,
+    train_videos: np.ndarray,
+    train_music: np.ndarray,
+    membership: np.ndarray,
+    smoothing: float,
+) -> np.ndarray:
+    """Priors from the training interactions alone: the smoothed mean genre of the music an uploader chose.
+
+    Args:
+        uploader_of_video: (V,) int64 uploader of every video.
+        train_videos, train_music: (n,) int64 rows of the training interactions.
+        membership: (M, K) genre distribution of each music.
+        smoothing: pseudo-count each genre starts with (Laplace); > 0, so that an unseen uploader is uniform.
+
+    Returns:
+        (V, K) float32, rows sum to 1.
+    """
+    counts = np.full((int(uploader_of_video.max()) + 1, membership.shape[1]), smoothing, dtype=np.float64)
+    np.add.at(counts, uploader_of_video[train_videos], membership[train_music])
+    return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)[uploader_of_video]

@@ -1,0 +1,19 @@
+"""The errors a user can meet. Each message says what was expected, what was found, where, and what to do."""
+
+from __future__ import annotations
+
+
+class DecCMError(Exception):
+    """Base of every error this package raises on purpose; command-line tools print it and exit with 2."""
+
+
+class ConfigError(DecCMError):
+    """A key, value or command-line argument that cannot be used."""
+
+
+class DataError(DecCMError):
+    """An atomic file, feature matrix or candidate list that is missing, malformed or inconsistent."""
+
+
+class CheckpointError(DecCMError):
+    """A checkpoint that is corrupt, foreign, or does not fit the model or the data."""

@@ -1,0 +1,47 @@
+"""Ranking metrics as pure functions of hits and weights; no framework, no config.
+
+IPW metrics weigh each test row by the inverse popularity of its music, normalised over the rows (self-normalised
+inverse-propensity estimator: Swaminathan and Joachims, 2015; as used for unbiased recommender evaluation by Yang et
+al., RecSys 2018). With one positive a video and weights w that sum to 1 they are the released DecCM metrics.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ipw_recall(hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Self-normalised inverse-popularity-weighted recall at every cut-off.
+
+    Args:
+        hits: (P, k) bool; ``hits[p, r]``: positive p stands at rank r (0-based); at most one True a row.
+        weights: (P,) non-negative, not all zero.
+
+    Returns:
+        (k,) float64; entry r is the metric at cut-off r + 1.
+    """
+    return _normalised(weights) @ hits.cumsum(axis=1)
+
+
+def ipw_ndcg(hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Self-normalised inverse-popularity-weighted gain 1 / log2(rank + 1) of the positive, at every cut-off.
+
+    Each positive is a ranking task of its own with ideal gain 1, as in the released evaluation.
+
+    Args:
+        hits: (P, k) bool, as in :func:`ipw_recall`.
+        weights: (P,) non-negative, not all zero.
+
+    Returns:
+        (k,) float64; entry r is the metric at cut-off r + 1.
+    """
+    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    return _normalised(weights) @ (hits * discount).cumsum(axis=1)
+
+
+def _normalised(weights: np.ndarray) -> np.ndarray:
+    weights = np.asarray(weights, dtype=np.float64)
+    total = weights.sum()
+    if not total > 0 or (weights < 0).any():
+        raise ValueError(f"expected non-negative weights with a positive sum, found a sum of {total}")
+    return weights / total

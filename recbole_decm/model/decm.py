@@ -1,0 +1,210 @@
+"""DecCM and its relatives as RecBole models: the paper's algorithm on top of towers, backdoor and losses.
+
+Reference:
+    Jing Yi and Zhenzhong Chen. "Deconfounded Cross-modal Matching for Content-based Micro-video Background Music
+    Recommendation." ACM Transactions on Intelligent Systems and Technology 15(3), 2024.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from recbole.model.abstract_recommender import ContextRecommender
+from torch import Tensor
+
+from recbole_decm.model.backdoor import ConfounderFusion, batch_prior
+from recbole_decm.model.losses import (
+    hard_negative_hinge,
+    kl_annealing,
+    kl_divergence,
+    kl_to_standard_normal,
+    reconstruction_error,
+)
+from recbole_decm.model.settings import DecCMSettings, MatcherSettings
+from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
+
+_ENCODE_ROWS = 8_192
+
+
+class LossTerms(NamedTuple):
+    """The weighted terms of the matcher's objective, each () float; their sum is minimised."""
+
+    matching: Tensor
+    kl_video: Tensor
+    kl_music: Tensor
+    reconstruction_visual: Tensor
+    reconstruction_acoustic: Tensor
+
+
+class DeconfoundedLossTerms(NamedTuple):
+    """The weighted terms of DecCM: the matcher's, and the divergence from the teacher's posteriors."""
+
+    matching: Tensor
+    kl_video: Tensor
+    kl_music: Tensor
+    reconstruction_visual: Tensor
+    reconstruction_acoustic: Tensor
+    teacher_video: Tensor
+    teacher_music: Tensor
+
+
+class CMVAE(ContextRecommender):
+    """The variational cross-modal matcher, without teacher and without deconfounding.
+
+    Batches hold ids alone; content vectors are looked up here. The score of a video and a music is the dot product of
+    their posterior means.
+
+    Args:
+        config: values of ``properties/model/<Model>.yaml``.
+        dataset: a built :class:`~recbole_decm.data.dataset.DecCMDataset`, the training split.
+    """
+
+    uses_content = True
+    uses_uploader_prior = False
+    settings_class: type[MatcherSettings] = MatcherSettings
+    loss_names: tuple[str, ...] = LossTerms._fields
+
+    def __init__(self, config, dataset):
+        # Not ContextRecommender's own __init__: it builds an embedding table for every token field, video ids included.
+        super(ContextRecommender, self).__init__()
+        self.settings = self.settings_class.from_config(config)
+        self.device = config["device"]
+        self.USER_ID, self.ITEM_ID = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
+        self.n_users, self.n_items = dataset.num(self.USER_ID), dataset.num(self.ITEM_ID)
+        self.visual, self.acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
+        self.epoch = 0
+        self._music_table: Tensor | None = None
+
+        s = self.settings
+        towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+        self.encoders = torch.nn.ModuleDict(
+            {
+                name: GaussianEncoder(dim, s.latent_dimension, s.dropout_prob, s.initial_logvar)
+                for name, dim in towers.items()
+            }
+        )
+        self.decoders = torch.nn.ModuleDict(
+            {name: FeatureDecoder(s.latent_dimension, dim, s.dropout_prob) for name, dim in towers.items()}
+        )
+
+    # --- the method -----------------------------------------------------------------------------------------------
+    def encode(self, modality: str, features: Tensor) -> Posterior:
+        """Posterior of ``visual`` or ``acoustic`` features, (B, F) -> (B, D); the mean has unit length if so set."""
+        mean, logvar = self.encoders[modality](features)
+        return Posterior(torch.nn.functional.normalize(mean, dim=1) if self.settings.normalize_mean else mean, logvar)
+
+    def represent_music(self, latent: Tensor, prior: Tensor | None) -> Tensor:
+        """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it."""
+        return latent
+
+    def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
+        """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
+        videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
+        visual = self.visual.lookup(videos).to(self.device)
+        acoustic = self.acoustic.lookup(music).to(self.device)
+        q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
+        return self._terms(videos, music, visual, acoustic, q_video, q_music)
+
+    def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
+        s = self.settings
+        z_video, z_music = q_video.sample(), q_music.sample()
+        video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
+        scores = video @ self.represent_music(tune, self.training_prior(videos)).T
+        same_music = music.unsqueeze(1) == music.unsqueeze(0)
+        kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
+        return LossTerms(
+            matching=hard_negative_hinge(scores, same_music, s.margin, s.num_negatives),
+            kl_video=kl_weight * kl_to_standard_normal(q_video),
+            kl_music=kl_weight * kl_to_standard_normal(q_music),
+            reconstruction_visual=s.reconstruction_weight
+            * reconstruction_error(self.decoders["visual"](z_music), visual),
+            reconstruction_acoustic=s.reconstruction_weight
+            * reconstruction_error(self.decoders["acoustic"](z_video), acoustic),
+        )
+
+    def training_prior(self, videos: Tensor) -> Tensor | None:
+        """P(k) of a training batch, (K,); None for a model without confounder."""
+        return None
+
+    def evaluation_prior(self) -> Tensor | None:
+        """P(k) at evaluation, (K,); None for a model without confounder."""
+        return None
+
+    # --- scores ---------------------------------------------------------------------------------------------------
+    def train(self, mode: bool = True):
+        self._music_table = None  # the weights are about to change, or have changed
+        return super().train(mode)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the schedules which epoch (0-based) is being trained."""
+        self.epoch = epoch
+
+    def posteriors(self, modality: str) -> Posterior:
+        """Posteriors of all ids of a modality in evaluation mode: mean and logvar of shape (n_ids, D)."""
+        matrix = self.visual if modality == "visual" else self.acoustic
+        blocks = torch.arange(len(matrix)).split(_ENCODE_ROWS)
+        encoded = [self.encode(modality, matrix.lookup(ids).to(self.device)) for ids in blocks]
+        return Posterior(torch.cat([q.mean for q in encoded]), torch.cat([q.logvar for q in encoded]))
+
+    def video_vectors(self, videos: Tensor) -> Tensor:
+        """(B,) video ids -> (B, D) vectors whose dot products with :meth:`music_vectors` are the scores."""
+        return self.encode("visual", self.visual.lookup(videos).to(self.device)).mean
+
+    def music_vectors(self) -> Tensor:
+        """(n_music, D) vectors of the catalogue under the evaluation prior; computed once per evaluation."""
+        if self._music_table is None or self.training:
+            self._music_table = self.represent_music(self.posteriors("acoustic").mean, self.evaluation_prior())
+        return self._music_table
+
+    def full_sort_predict(self, interaction) -> Tensor:
+        """Scores of videos with the whole catalogue as one matrix product, flat: (B * n_music,)."""
+        return (self.video_vectors(interaction[self.USER_ID]) @ self.music_vectors().T).view(-1)
+
+    def predict(self, interaction) -> Tensor:
+        """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
+        videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
+        pairs = self.video_vectors(videos)[index] * self.music_vectors()[interaction[self.ITEM_ID]]
+        return pairs.sum(dim=1)
+
+
+class DecCMTeacher(CMVAE):
+    """The teacher alone: the matcher trained on professional music videos (PGC)."""
+
+
+class DecCM(CMVAE):
+    """Deconfounded cross-modal matching: backdoor adjustment over uploaders' genre preferences, guided by a teacher."""
+
+    uses_uploader_prior = True
+    settings_class = DecCMSettings
+    loss_names = DeconfoundedLossTerms._fields
+    settings: DecCMSettings
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.uploader_prior = dataset.uploader_prior.to(self.device)
+        self.register_buffer("prior_mean", dataset.prior_mean.clone())
+        self.fusion = ConfounderFusion(len(dataset.prior_mean), self.settings.latent_dimension)
+        self.teacher: tuple[Posterior, Posterior] | None = None
+
+    def attach_teacher(self, video: Posterior, music: Posterior) -> None:
+        """Set the teacher's posteriors of all videos and all music, (n_ids, D) each, computed once."""
+        self.teacher = tuple(Posterior(q.mean.to(self.device), q.logvar.to(self.device)) for q in (video, music))
+
+    def represent_music(self, latent, prior):
+        return self.fusion(latent, prior)
+
+    def training_prior(self, videos):
+        return batch_prior(self.uploader_prior[videos])
+
+    def evaluation_prior(self):
+        return self.prior_mean
+
+    def _terms(self, videos, music, visual, acoustic, q_video, q_music):
+        matcher = super()._terms(videos, music, visual, acoustic, q_video, q_music)
+        if self.teacher is None:
+            return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
+        weight = self.settings.teacher_weight
+        guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, (videos, music), strict=True))
+        divergences = [weight * kl_divergence(q, guide) for q, guide in zip((q_video, q_music), guides, strict=True)]
+        return DeconfoundedLossTerms(*matcher, *divergences)

@@ -1,0 +1,83 @@
+"""The terms of the DecCM objective as pure functions of tensors.
+
+Shapes: B pairs in a batch, D latent dimensions, F features. Scores are (B, B), video i in row i, music j in column
+j, matched pairs on the diagonal. Every term is a mean over the batch, so that its weight does not depend on B.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recbole_decm.model.towers import Posterior
+
+
+def kl_divergence(p: Posterior, q: Posterior) -> Tensor:
+    """KL(p || q) of diagonal Gaussians (closed form), summed over D, mean over B; the teacher term uses it as
+    KL(student || teacher).
+
+    Args:
+        p, q: posteriors with mean and logvar of shape (B, D).
+
+    Returns:
+        () float, at least 0 and 0 only for p = q. The released code's version has a sign error (docs/deviations.md).
+    """
+    variance_ratio = (p.logvar - q.logvar).exp()
+    distance = (p.mean - q.mean).square() * (-q.logvar).exp()
+    return 0.5 * (variance_ratio + distance - 1 - p.logvar + q.logvar).sum(dim=1).mean()
+
+
+def kl_to_standard_normal(p: Posterior) -> Tensor:
+    """KL(p || N(0, I)) summed over D, mean over B (Kingma and Welling, 2014, appendix B).
+
+    Returns:
+        () float, at least 0.
+    """
+    return 0.5 * (p.logvar.exp() + p.mean.square() - 1 - p.logvar).sum(dim=1).mean()
+
+
+def kl_annealing(epoch: int, anneal_epochs: int) -> float:
+    """Linear warm-up factor of the KL weight: 1 / n in the first of n epochs, 1 from the n-th on (Bowman et al., 2016)."""
+    return 1.0 if anneal_epochs <= 0 else min(1.0, (epoch + 1) / anneal_epochs)
+
+
+def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
+    """In-batch hinge over the hardest negatives of each anchor, averaged over both directions.
+
+    For anchor i: the mean over its ``num_negatives`` highest-scoring negatives j of max(0, margin + s_ij - s_ii);
+    then the mean over anchors. Pairs that share the music are no negatives of each other.
+
+    Args:
+        scores: (B, B) float.
+        same_music: (B, B) bool, True where i and j have the same music (the diagonal included).
+        margin: a matched pair should score this much higher than any other.
+        num_negatives: negatives an anchor learns from; those it has if the batch holds fewer.
+
+    Returns:
+        () float, at least 0.
+    """
+    positives = scores.diagonal()
+    negatives = scores.masked_fill(same_music, float("-inf"))
+    k = min(num_negatives, len(scores))
+    video_to_music = _hinge(negatives, positives, margin, k)
+    music_to_video = _hinge(negatives.T, positives, margin, k)
+    return 0.5 * (video_to_music + music_to_video)
+
+
+def _hinge(negatives: Tensor, positives: Tensor, margin: float, k: int) -> Tensor:
+    hardest = negatives.max(dim=1, keepdim=True).values if k == 1 else negatives.topk(k, dim=1, sorted=False).values
+    found = hardest > float("-inf")
+    violation = (margin + hardest - positives.unsqueeze(1)).clamp(min=0).masked_fill(~found, 0)
+    return (violation.sum(dim=1) / found.sum(dim=1).clamp(min=1)).mean()
+
+
+def reconstruction_error(decoded: Tensor, features: Tensor) -> Tensor:
+    """Mean squared error over B and F of a cross-generated feature vector.
+
+    Args:
+        decoded, features: (B, F) float.
+
+    Returns:
+        () float.
+    """
+    return torch.nn.functional.mse_loss(decoded, features)

@@ -1,0 +1,82 @@
+"""Hyper-parameters of our models as typed, frozen values: the one place where they are read from a config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recbole_decm.errors import ConfigError
+
+
+def _in_range(low: float, high: float = float("inf"), open_low: bool = False):
+    def check(value: Any) -> bool:
+        return (value > low if open_low else value >= low) and value <= high
+
+    brackets = f"{'above' if open_low else 'at least'} {low:g}" + (
+        f" and at most {high:g}" if high < float("inf") else ""
+    )
+    return check, brackets
+
+
+_CHECKS = {
+    "latent_dimension": _in_range(1),
+    "dropout_prob": _in_range(0, 0.99),
+    "margin": _in_range(0),
+    "num_negatives": _in_range(1),
+    "reconstruction_weight": _in_range(0),
+    "kl_weight": _in_range(0),
+    "kl_anneal_epochs": _in_range(0),
+    "initial_logvar": _in_range(-30, 10),
+    "teacher_weight": _in_range(0),
+}
+_CHOICES = {"match_on": ("mean", "sample")}
+
+
+@dataclass(frozen=True)
+class MatcherSettings:
+    """Hyper-parameters of the variational cross-modal matcher; meanings and units in ``properties/model/CMVAE.yaml``."""
+
+    latent_dimension: int
+    dropout_prob: float
+    initial_logvar: float
+    normalize_mean: bool
+    match_on: str
+    margin: float
+    num_negatives: int
+    reconstruction_weight: float
+    kl_weight: float
+    kl_anneal_epochs: int
+
+    @classmethod
+    def from_config(cls, config) -> MatcherSettings:
+        """Read and check the values.
+
+        Raises:
+            ConfigError: a key is missing, of another type, or out of its range.
+        """
+        return cls(**{field.name: _read(config, field.name, field.type) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class DecCMSettings(MatcherSettings):
+    """Hyper-parameters of DecCM: the matcher's and the weight of the teacher."""
+
+    teacher_weight: float
+
+
+def _read(config, name: str, kind: str) -> Any:
+    value = config[name]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = {
+        "int": isinstance(value, int) and number,
+        "float": number,
+        "bool": isinstance(value, bool),
+        "str": isinstance(value, str),
+    }
+    if not fits[kind]:
+        raise ConfigError(f"{name}: expected a value of type {kind}, found {value!r}.")
+    if name in _CHECKS and not _CHECKS[name][0](value):
+        raise ConfigError(f"{name}: expected a number of {_CHECKS[name][1]}, found {value!r}.")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ConfigError(f"{name}: expected {' or '.join(_CHOICES[name])}, found {value!r}.")
+    return float(value) if kind == "float" else value

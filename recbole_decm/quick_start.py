@@ -1,0 +1,227 @@
+"""The one place where config, data, model and trainer meet. RecBole's quick_start without ray."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from logging import getLogger
+from pathlib import Path
+
+from recbole.utils import init_logger, init_seed, set_color
+
+from recbole_decm import registry, teacher
+from recbole_decm.checkpoint import read_checkpoint
+from recbole_decm.config import RECBOLE_PROPERTIES, DecCMConfig, parse_arguments, read_yaml
+from recbole_decm.data.atomic import write_text
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.loaders import prepare_data
+from recbole_decm.errors import ConfigError
+from recbole_decm.paths import shipped
+
+
+@dataclass
+class Trained:
+    """A model after training, and what a report needs of the run."""
+
+    config: DecCMConfig
+    model: object
+    trainer: object
+    test_data: object
+    train_pairs: int
+    valid_score: float
+    valid_result: dict | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str):
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def start_logging(config: DecCMConfig) -> None:
+    """RecBole's log on screen and in ``log/``; a second run in one process gets a file of its own."""
+    for handler in getLogger().handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            getLogger().removeHandler(handler)
+            handler.close()
+    init_logger(config)
+    for noisy in ("matplotlib", "PIL", "h5py"):
+        getLogger(noisy).setLevel(logging.WARNING)
+
+
+def build(config: DecCMConfig, seconds: dict[str, float]):
+    """Load the data and build the model of a config.
+
+    Returns:
+        (model, (train, valid, test) loaders).
+    """
+    init_seed(config["seed"], config["reproducibility"])
+    with _timed(seconds, "load"):
+        dataset = DecCMDataset(config)
+        getLogger().info(dataset)
+        loaders = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])  # so that a model does not depend on how its data were loaded
+    model = registry.model_class(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    getLogger().info(model)
+    return model, loaders
+
+
+def fit(config: DecCMConfig, saved: bool = True) -> Trained:
+    """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
+    seconds: dict[str, float] = {}
+    model, (train_data, valid_data, test_data) = build(config, seconds)
+    if "teacher" in config and hasattr(model, "attach_teacher"):
+        with _timed(seconds, "teacher"):
+            path = teacher.find_or_train(config)
+            if path is not None:
+                teacher.attach(model, path)
+        init_seed(
+            config["seed"], config["reproducibility"]
+        )  # a cached teacher and a fresh one lead to the same student
+    trainer = registry.trainer_class(config)(config, model)
+    if config["checkpoint"]:
+        trainer.resume_checkpoint(config["checkpoint"])
+    with _timed(seconds, "train"):
+        score, result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
+    pairs = len(train_data._dataset)
+    return Trained(config, model, trainer, test_data, pairs, float(score), plain_metrics(result), seconds)
+
+
+def plain_metrics(result: dict | None) -> dict[str, float] | None:
+    """Metric values as Python floats, keyed as RecBole prints them (``recall@10``)."""
+    return None if result is None else {name: float(value) for name, value in result.items()}
+
+
+def run(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str | Path] | None = None,
+    config_dict: dict | None = None,
+    saved: bool = True,
+    arguments: Sequence[str] = (),
+) -> dict:
+    """Train and test a model, ours or RecBole's, on a data set.
+
+    Args:
+        model: model name, such as ``DecCM`` or ``BPR``.
+        dataset: data set name, such as ``sim``.
+        config_file_list: YAML files; later ones win.
+        config_dict: values above the files.
+        saved: write a checkpoint; the test then uses the best epoch, otherwise the last.
+        arguments: ``--key=value`` command-line arguments, above everything else.
+
+    Returns:
+        RecBole's ``{"best_valid_score", "valid_score_bigger", "best_valid_result", "test_result"}``.
+
+    Raises:
+        DecCMError: bad config, data or checkpoint.
+    """
+    config = DecCMConfig(model, dataset, config_file_list, config_dict, arguments)
+    trained, test = run_config(config, saved)
+    return {
+        "best_valid_score": trained.valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": trained.valid_result,
+        "test_result": test,
+    }
+
+
+def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[str, float] | None]:
+    """Train and test the model of a config, and write ``result_file`` where it is set.
+
+    Returns:
+        (what was trained, test metrics or None where the data set has no test split).
+    """
+    result_file = _result_file(config)
+    start_logging(config)
+    getLogger().info(config)
+    trained = fit(config, saved)
+    with _timed(trained.seconds, "test"):
+        test = trained.trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
+    test = plain_metrics(test)
+    getLogger().info(set_color("best valid ", "yellow") + f": {trained.valid_result}")
+    getLogger().info(set_color("test result", "yellow") + f": {test}")
+    if result_file:
+        checkpoint = trained.trainer.saved_model_file if saved else None
+        result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
+        result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": trained.train_pairs}
+        write_result(result_file, config, result)
+    return trained, test
+
+
+def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
+    """Metrics of a checkpoint, on the data set it was trained on or on another of the same features.
+
+    Args:
+        checkpoint: a checkpoint of this package, of any model.
+        arguments: ``--key=value``, above the values the checkpoint was trained with.
+
+    Returns:
+        ``{"model", "dataset", "valid", "test"}`` with metrics by name; test is None without a test split.
+    """
+    content = read_checkpoint(checkpoint)
+    given = parse_arguments(list(arguments))
+    dataset = given.get("dataset", content["dataset"])
+    data_path = str(Path(content["config"]["data_path"]).parent)
+    values = {
+        key: value
+        for key, value in content["config"].items()
+        if key in _EVALUATION_KEYS | _model_keys(content["model"])
+    }
+    values |= {"checkpoint": None, "result_file": None}
+    values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
+    config = DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
+    result_file = _result_file(config)
+    seconds: dict[str, float] = {}
+    model, (train_data, *eval_data) = build(config, seconds)
+    trainer = registry.trainer_class(config)(config, model)
+    trainer.eval_collector.data_collect(train_data)
+    with _timed(seconds, "test"):
+        found = [trainer.evaluate(data, model_file=checkpoint) for data in eval_data]
+    valid, test = map(plain_metrics, found)
+    if result_file:
+        result = {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
+        write_result(
+            result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(train_data._dataset)}
+        )
+    return {"model": content["model"], "dataset": dataset, "valid": valid, "test": test}
+
+
+# Of a checkpoint's config, what an evaluation takes over: the data protocol and the model's own keys.
+_EVALUATION_KEYS = {
+    "seed",
+    "eval_args",
+    "metrics",
+    "topk",
+    "valid_metric",
+    "uploader_prior",
+    "prior_smoothing",
+    "feature_reduce",
+}
+
+
+def _model_keys(model: str) -> set[str]:
+    files = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", shipped("properties") / "model" / f"{model}.yaml"]
+    return {key for file in files if file.is_file() for key in read_yaml(file)}
+
+
+def _result_file(config: DecCMConfig) -> Path | None:
+    path = config["result_file"]
+    if path and Path(str(path)).is_dir():
+        raise ConfigError(f"result_file: expected a path for a JSON file, found the folder {path}.")
+    return Path(str(path)) if path else None
+
+
+def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
+    """Write the results of a run as JSON, whole or not at all, with the keys that readers rely on."""
+    names = {key: config[key] for key in ("model", "dataset", "seed")}
+    seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
+    order = ("valid", "test", "seconds", "epochs", "train_pairs", "checkpoint")
+    content = names | {key: result[key] for key in order} | {"seconds": seconds}
+    write_text(path, json.dumps(content, indent=2) + "\n")

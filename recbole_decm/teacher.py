@@ -1,0 +1,164 @@
+"""The teacher stage: train, cache and load the PGC teacher, and compute its posteriors once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from logging import getLogger
+from pathlib import Path
+
+import torch
+
+import recbole_decm
+from recbole_decm.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from recbole_decm.config import DecCMConfig
+from recbole_decm.errors import CheckpointError, ConfigError
+from recbole_decm.model.decm import DecCM, DecCMTeacher
+
+# What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
+_SHARED_KEYS = (
+    "seed",
+    "latent_dimension",
+    "normalize_mean",
+    "checkpoint_dir",
+    "use_gpu",
+    "gpu_id",
+    "state",
+    "show_progress",
+)
+_SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
+# Keys that say where and how loudly to train, not what.
+_UNHASHED = {
+    "checkpoint_dir",
+    "use_gpu",
+    "gpu_id",
+    "state",
+    "show_progress",
+    "data_path",
+    "device",
+    "worker",
+    "result_file",
+}
+
+
+def teacher_config(config: DecCMConfig) -> DecCMConfig:
+    """The config of the teacher that belongs to a student's config.
+
+    Raises:
+        ConfigError: there is no ``<dataset>-pgc``; the message names the three choices.
+    """
+    name = f"{config['dataset']}-pgc"
+    folder = Path(config["data_path"]).parent / name
+    if not folder.is_dir():
+        raise ConfigError(
+            f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data set there; "
+            "--teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
+        )
+    own = config["teacher_config"] or {}
+    if not isinstance(own, dict):
+        raise ConfigError(f"teacher_config: expected keys and values for DecCMTeacher, found {own!r}.")
+    shared = {key: config[key] for key in _SHARED_KEYS}
+    return DecCMConfig("DecCMTeacher", name, config_dict={**shared, **own, "data_path": str(folder.parent)})
+
+
+def fingerprint(config: DecCMConfig) -> str:
+    """A key made of the package version, a config and the content of its data set's files."""
+    digest = hashlib.blake2b(digest_size=8)
+    values = {key: value for key, value in config.plain().items() if key not in _UNHASHED}
+    digest.update(json.dumps([recbole_decm.__version__, values], sort_keys=True).encode())
+    for path in sorted(Path(config["data_path"]).iterdir()):
+        if path.suffix in (".inter", ".user", ".item", ".npy", ".candidates"):
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 24):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def find_or_train(config: DecCMConfig) -> Path | None:
+    """The checkpoint of the teacher a student's config asks for; None for ``teacher: none``.
+
+    ``auto`` trains :class:`DecCMTeacher` on ``<dataset>-pgc`` unless one of the same config and data is cached in
+    ``<checkpoint_dir>/teachers``.
+    """
+    choice = config["teacher"]
+    if choice is None or choice == "none":
+        return None
+    if choice != "auto":
+        path = Path(str(choice))
+        if not path.is_file():
+            raise ConfigError(
+                f"teacher: expected auto, none or a checkpoint of DecCMTeacher, found '{choice}', which is no file."
+            )
+        return path
+    teacher = teacher_config(config)
+    path = Path(config["checkpoint_dir"]) / "teachers" / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
+    if path.is_file():
+        getLogger().info(f"Teacher: using {path}")
+    else:
+        _train(teacher, path)
+    return path
+
+
+def _train(config: DecCMConfig, path: Path) -> None:
+    from recbole_decm.quick_start import fit
+
+    getLogger().info(f"Teacher: training DecCMTeacher on {config['dataset']}, to be kept as {path}")
+    trained = fit(config)
+    run_file = Path(trained.trainer.saved_model_file)
+    content = read_checkpoint(run_file)
+    content["valid"] = dict(trained.valid_result or {})
+    write_checkpoint(
+        path, {key: value for key, value in content.items() if key not in ("format", "version", "training")}
+    )
+    run_file.unlink()
+
+
+@torch.no_grad()
+def attach(model: DecCM, path: Path) -> None:
+    """Load a teacher and give the student its posteriors of all videos and all music, computed once.
+
+    Raises:
+        CheckpointError: another model, or dimensions that are not the student's.
+    """
+    content = read_checkpoint(path, model.device)
+    if content["model"] not in ("DecCMTeacher", "CMVAE"):
+        raise CheckpointError(
+            f"{path}: expected a teacher (DecCMTeacher or CMVAE), found a checkpoint of {content['model']}."
+        )
+    weights = content["state_dict"]
+    student = {
+        "visual": (model.visual.dim, weights["encoders.visual.mean.weight"].shape[1]),
+        "acoustic": (model.acoustic.dim, weights["encoders.acoustic.mean.weight"].shape[1]),
+        "latent": (model.settings.latent_dimension, weights["encoders.visual.mean.weight"].shape[0]),
+    }
+    for name, (expected, found) in student.items():
+        if expected != found:
+            raise CheckpointError(
+                f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
+                "Train the teacher on features of the same kind and with the same latent_dimension."
+            )
+    teacher = _TeacherView(model, content["config"])
+    load_weights(teacher, weights, path)
+    teacher.to(model.device).eval()
+    model.attach_teacher(teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+
+
+class _TeacherView(DecCMTeacher):
+    """A teacher network that looks at the student's features."""
+
+    def __init__(self, student: DecCM, config: dict):
+        sizes = {"video_id": student.n_users, "music_id": student.n_items}
+        dataset = _FeaturesOnly(sizes, {"visual": student.visual, "acoustic": student.acoustic})
+        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": student.device}
+        super().__init__({**config, **fields}, dataset)
+
+
+class _FeaturesOnly:
+    """The part of a data set that the matcher's constructor reads."""
+
+    visual_field, acoustic_field = "visual", "acoustic"
+
+    def __init__(self, sizes, features):
+        self.num = sizes.__getitem__
+        self.features = features
