@@ -1,4 +1,4 @@
-"""RecBole's habit: python run_recbole.py --model=DecCM --dataset=sim [--config_files="a.yaml b.yaml"] [--key=value ...]."""
+"""RecBole's habit: python run_recbole.py --model=DecCM --dataset=sim [--config_files="a.yaml b.yaml"] [--key=value]."""
 
 import sys
 

@@ -1,7 +1,8 @@
 """Checkpoints: plain tensors and values, written in one step, read with ``weights_only=True``.
 
-``state_dict`` and ``other_parameter`` are the best epoch's, which evaluation uses; ``training`` is the state of the last
-finished epoch, from which a run resumes. RecBole's own checkpoints pickle the Config object and hold the best epoch alone.
+``state_dict`` and ``other_parameter`` are the best epoch's, which evaluation uses; ``training`` is the state of the
+last finished epoch, from which a run resumes. RecBole's own checkpoints pickle the Config object and hold the best
+epoch alone.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
     except Exception as error:  # torch raises half a dozen types for a bad file
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
-            f"{path}: expected a checkpoint of {FORMAT}, found a file that is corrupt or holds more than weights ({reason})."
+            f"{path}: expected a checkpoint of {FORMAT}, found a corrupt file or more than weights ({reason})."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected a checkpoint of {FORMAT}, found another kind of file.")

@@ -70,7 +70,7 @@ _added_aliases: set[str] = set()
 
 NUMPY_ALIASES = Patch(
     "numpy_aliases",
-    "RecBole uses np.float, np.bool and np.long; its Config restores them from np.float_ and np.unicode_, gone in numpy 2.",
+    "RecBole uses np.float, np.bool and np.long; its Config restores them from np.float_, ..., gone in numpy 2.",
     _apply_aliases,
     _revert_aliases,
 )
@@ -94,7 +94,7 @@ def _fill_nan(dataset) -> None:
 
 FILL_NAN = _attribute_patch(
     "fill_nan",
-    "feat[field].fillna(inplace=True) changes a copy under pandas 3, so padding rows keep NaN and become arbitrary ids.",
+    "feat[field].fillna(inplace=True) changes a copy under pandas 3, so padding rows keep NaN, an arbitrary id.",
     recbole_dataset.Dataset,
     "_fill_nan",
     _fill_nan,
@@ -107,11 +107,24 @@ def _elementwise_len(value):
 
 SERIES_LEN = _attribute_patch(
     "series_len",
-    "feat[field].agg(len) gives the length of each cell up to pandas 2 and of the whole column in pandas 3, so token_seq "
-    "and float_seq columns are split into one piece.",
+    "feat[field].agg(len) gives the length of each cell up to pandas 2 and of the whole column in pandas 3, so "
+    "token_seq and float_seq columns come out as one piece.",
     recbole_dataset,
     "len",
     _elementwise_len,
+)
+
+
+_dataframe_to_interaction = recbole_dataset.Dataset._dataframe_to_interaction
+
+WRITABLE_COLUMNS = _attribute_patch(
+    "writable_columns",
+    "Columns of a pandas 3 frame are read-only arrays, which tensors then share; writing to such a tensor is undefined.",
+    recbole_dataset.Dataset,
+    "_dataframe_to_interaction",
+    lambda dataset, data: _dataframe_to_interaction(
+        dataset, {field: SimpleNamespace(values=np.array(data[field].values)) for field in data}
+    ),
 )
 
 
@@ -156,7 +169,7 @@ GRAD_SCALER = _attribute_patch(
     SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda")),
 )
 
-PATCHES = (NUMPY_ALIASES, FILL_NAN, SERIES_LEN, DOK_UPDATE, DATA_STRUCT, GRAD_SCALER)
+PATCHES = (NUMPY_ALIASES, FILL_NAN, SERIES_LEN, WRITABLE_COLUMNS, DOK_UPDATE, DATA_STRUCT, GRAD_SCALER)
 
 
 def apply() -> None:

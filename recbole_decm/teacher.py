@@ -51,8 +51,8 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
     folder = Path(config["data_path"]).parent / name
     if not folder.is_dir():
         raise ConfigError(
-            f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data set there; "
-            "--teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
+            f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data "
+            "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
         )
     own = config["teacher_config"] or {}
     if not isinstance(own, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -29,10 +29,10 @@ _FREE_KEYS |= {"gpu_id", "use_gpu", "config_files", "log_wandb", "wandb_project"
 
 
 class CheckpointMixin:
-    """One checkpoint file a run, written whole after every validated epoch, from which the run can resume exactly.
+    """One checkpoint file a run, written whole after every validated epoch, from which a run resumes exactly.
 
-    Mixed into a RecBole trainer; overrides hooks only. RecBole saves at the best epochs, pickles the Config and restores
-    neither random states nor the best result.
+    Mixed into a RecBole trainer; overrides hooks only. RecBole saves at the best epochs, pickles the Config and
+    restores neither random states nor the best result.
     """
 
     def __init__(self, config, model):
@@ -188,7 +188,7 @@ def _to_cpu(value):
     return type(value)(map(_to_cpu, value)) if isinstance(value, (list, tuple)) else value
 
 
-@lru_cache(maxsize=None)
+@cache
 def with_checkpoints(trainer: type) -> type:
     """A RecBole trainer class with our checkpoints and metrics."""
     return type(trainer.__name__, (CheckpointMixin, trainer), {"__doc__": trainer.__doc__})

@@ -118,7 +118,8 @@ def parse_matrix(path: Path, field: str, cells: Sequence[str], separator: str = 
     odd = np.flatnonzero((counts != width) | (counts == 0))
     if odd.size:
         raise DataError(
-            f"{path}, line {odd[0] + 2}: expected {max(width, 1)} numbers in '{field}' as in the lines before, found {counts[odd[0]]}."
+            f"{path}, line {odd[0] + 2}: expected {max(width, 1)} numbers in '{field}', as in the first line, "
+            f"found {counts[odd[0]]}."
         )
     try:
         values = np.array(separator.join(cells).split(separator), dtype=np.float32).reshape(len(cells), width)

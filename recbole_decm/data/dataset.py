@@ -26,7 +26,7 @@ class DecCMDataset(Dataset):
     """Interactions of videos (users) with music (items), their content vectors and the uploaders' priors.
 
     Attributes set after :meth:`build`, on every split:
-        features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); models of ours only.
+        features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); our models only.
         uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where the model does not use it.
         prior_mean: (K,) float32, mean of the priors over the training rows.
         popularity: (n_music,) int64, training interactions of each music.
@@ -154,7 +154,7 @@ class DecCMDataset(Dataset):
         for field, name in files.items():
             if field not in (self.visual_field, self.acoustic_field):
                 raise ConfigError(
-                    f"feature_files: expected the fields '{self.visual_field}' and '{self.acoustic_field}', found '{field}'."
+                    f"feature_files: expected '{self.visual_field}' and '{self.acoustic_field}', found '{field}'."
                 )
             source = VIDEO if field == self.visual_field else MUSIC
             tokens = getattr(self, f"{source.value}_feat")[self._id_field(source)].to_numpy()
@@ -230,8 +230,8 @@ class DecCMDataset(Dataset):
         for name, split in zip(names, splits, strict=True):
             if len(split) == 0:
                 raise DataError(
-                    f"{self.dataset_path}: expected interactions in the split '{name}', found none. With one music a video, "
-                    "use eval_args: {group_by: none}, or write ready-made splits (benchmark_filename)."
+                    f"{self.dataset_path}: expected interactions in the split '{name}', found none. With one music "
+                    "a video, use eval_args: {group_by: none}, or write ready-made splits (benchmark_filename)."
                 )
         if not 2 <= len(splits) <= 3:
             raise ConfigError(f"benchmark_filename: expected [train, valid] or [train, valid, test], found {names}.")
@@ -293,7 +293,7 @@ class DecCMDataset(Dataset):
     def _add_reduced_features(self, videos, music):
         """Give RecBole's context-aware models each (principal) component as a float field of its own.
 
-        As a ``float_seq`` field, RecBole would embed all components with one shared vector, which leaves only their mean.
+        As a ``float_seq`` field, RecBole would embed all components with one shared vector: only their mean is left.
         """
         sizes = self.config["feature_reduce"] or {}
         for field, ids, source in ((self.visual_field, videos, VIDEO), (self.acoustic_field, music, MUSIC)):

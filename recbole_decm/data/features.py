@@ -65,8 +65,8 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> torch.Tensor:
         raise DataError(f"{path}: expected a .npy file of '{name}' vectors (feature_files), found none.") from error
     except (ValueError, OSError, EOFError) as error:
         raise DataError(
-            f"{path}: expected a .npy file of plain numbers, but {error}. Files that hold Python objects can carry code "
-            "and are not read; write the matrix again with numpy.save as float16 or float32."
+            f"{path}: expected a .npy file of plain numbers, but {error}. Files that hold Python objects can carry "
+            "code and are not read; write the matrix again with numpy.save as float16 or float32."
         ) from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
         found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"

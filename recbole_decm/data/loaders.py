@@ -164,7 +164,7 @@ class CandidateLoader(_RankingLoader):
 def _check_cutoffs(config, available: int, what: str) -> None:
     if max(config["topk"]) > available:
         raise ConfigError(
-            f"topk: expected cut-offs of at most {available}, since {what} {available} music, found {max(config['topk'])}."
+            f"topk: expected at most {available}, since {what} {available} music, found {max(config['topk'])}."
         )
 
 

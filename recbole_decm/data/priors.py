@@ -1,4 +1,4 @@
-"""Uploader priors: P(k), an uploader's distribution over the genre groups, the confounder of DecCM (paper, eq. for P(Z))."""
+"""Uploader priors P(k): distributions over the genre groups, the confounder of DecCM."""
 
 from __future__ import annotations
 

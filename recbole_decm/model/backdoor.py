@@ -1,8 +1,8 @@
 """Backdoor adjustment over the uploaders' genre preferences, the confounder of (music shown, music chosen).
 
-P(match | video, do(music)) = sum_k P(k) f(video, music, k). The paper moves the sum inside f (one fused music vector for
-the expected confounder, as in the normalised weighted geometric mean of Xu et al., 2015) and estimates P(k) by the mean
-of the uploaders' priors over the batch, a Monte Carlo estimate.
+P(match | video, do(music)) = sum_k P(k) f(video, music, k). The paper moves the sum inside f (one fused music vector
+for the expected confounder, as in the normalised weighted geometric mean of Xu et al., 2015) and estimates P(k) by the
+mean of the uploaders' priors over the batch, a Monte Carlo estimate.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def kl_to_standard_normal(p: Posterior) -> Tensor:
 
 
 def kl_annealing(epoch: int, anneal_epochs: int) -> float:
-    """Linear warm-up factor of the KL weight: 1 / n in the first of n epochs, 1 from the n-th on (Bowman et al., 2016)."""
+    """Linear warm-up of the KL weight: 1 / n in the first of n epochs, 1 from the n-th on (Bowman et al., 2016)."""
     return 1.0 if anneal_epochs <= 0 else min(1.0, (epoch + 1) / anneal_epochs)
 
 

@@ -34,7 +34,7 @@ _CHOICES = {"match_on": ("mean", "sample")}
 
 @dataclass(frozen=True)
 class MatcherSettings:
-    """Hyper-parameters of the variational cross-modal matcher; meanings and units in ``properties/model/CMVAE.yaml``."""
+    """Hyper-parameters of the variational cross-modal matcher; ``properties/model/CMVAE.yaml`` says what they mean."""
 
     latent_dimension: int
     dropout_prob: float

@@ -1,0 +1,200 @@
+"""DecCMDataset on planted data, good and broken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers.planted import write_planted
+from helpers.running import make_config
+
+from recbole_decm.data.atomic import read_columns
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.errors import ConfigError, DataError
+
+
+def build(folder, model="DecCM", **values):
+    dataset = DecCMDataset(make_config(model, folder, **values))
+    return dataset, dataset.build()
+
+
+def test_ids_follow_the_files_for_every_model(planted):
+    user = read_columns(planted / "planted" / "planted.user", ["video_id"])["video_id"].tolist()
+    item = read_columns(planted / "planted" / "planted.item", ["music_id"])["music_id"].tolist()
+    for model in ("DecCM", "BPR", "FM"):
+        dataset = DecCMDataset(make_config(model, planted))
+        assert dataset.field2id_token["video_id"].tolist() == ["[PAD]", *user]
+        assert dataset.field2id_token["music_id"].tolist() == ["[PAD]", *item]
+
+
+def test_vectors_of_an_id_are_those_of_its_line(planted):
+    dataset, _ = build(planted)
+    cells = read_columns(planted / "planted" / "planted.user", ["video_id", "visual"])
+    for line in (0, 17, 599):
+        vector = np.array(cells["visual"][line].split(), dtype=np.float32)
+        video = dataset.token2id("video_id", cells["video_id"][line])
+        assert np.allclose(dataset.features["visual"].lookup(torch.tensor([video]))[0].numpy(), vector)
+
+
+def test_npy_features_equal_text_features(tmp_path):
+    write_planted(tmp_path / "text", npy=False)
+    write_planted(tmp_path / "npy", npy=True)
+    (text, _), (npy, _) = build(tmp_path / "text"), build(tmp_path / "npy")
+    ids = torch.arange(1, 41)
+    for field in ("visual", "acoustic"):
+        assert torch.allclose(text.features[field].lookup(ids), npy.features[field].lookup(ids), atol=1e-5)
+
+
+def test_vectors_do_not_travel_through_the_join(planted):
+    dataset, (train, _, _) = build(planted)
+    batch = train[torch.arange(3)]
+    assert set(batch.interaction) == {"video_id", "music_id"}
+    assert "visual" not in dataset.user_feat and "acoustic" not in dataset.item_feat
+
+
+def test_priors_and_their_training_mean(planted):
+    dataset, (train, _, _) = build(planted)
+    cells = read_columns(planted / "planted" / "planted.user", ["uploader_genre"])["uploader_genre"]
+    priors = np.array([cell.split() for cell in cells], dtype=np.float64)
+    assert np.allclose(dataset.uploader_prior[1:].numpy(), priors, atol=1e-6)
+    assert np.allclose(train.prior_mean.numpy(), priors[:420].mean(axis=0), atol=1e-6)  # the planted training rows
+
+
+def test_priors_from_training_use_training_rows_alone(planted):
+    _, (train, valid, _) = build(planted, uploader_prior="train", prior_smoothing=0.5)
+    counts = {}
+    owners = read_columns(planted / "planted" / "planted.user", ["uploader_id"])["uploader_id"]
+    for video, music in zip(train.inter_feat["video_id"].tolist(), train.inter_feat["music_id"].tolist(), strict=True):
+        counts.setdefault(owners[video - 1], np.full(3, 0.5))[(music - 1) % 3] += 1
+    for video in valid.inter_feat["video_id"].tolist()[:20]:
+        expected = counts[owners[video - 1]] / counts[owners[video - 1]].sum()
+        assert np.allclose(train.uploader_prior[video].numpy(), expected, atol=1e-6)
+
+
+def test_ratio_split_over_rows(tmp_path):
+    write_planted(tmp_path, split=False)
+    _, splits = build(tmp_path)
+    assert [len(split) for split in splits] == [480, 60, 60]
+    videos = [set(split.inter_feat["video_id"].tolist()) for split in splits]
+    assert not videos[0] & videos[1] and not videos[0] & videos[2]
+
+
+def test_popularity_counts_training_rows(planted):
+    _, (train, _, test) = build(planted)
+    assert train.popularity.sum() == 420 and test.popularity[0] == 0
+    assert train.popularity[5] == (train.inter_feat["music_id"] == 5).sum()
+
+
+def test_context_models_see_each_component_as_a_field(planted):
+    dataset, (train, _, _) = build(planted, "FM", feature_reduce={"visual": 5})
+    assert {f"visual_{i}" for i in range(1, 6)} <= set(dataset.field2type) and "visual_6" not in dataset.field2type
+    assert "acoustic_8" in dataset.field2type  # 8 dimensions are fewer than the default of 32: kept
+    batch = train[torch.arange(3)]
+    assert batch["visual_1"].shape == (3, 2) and "uploader_genre" not in batch
+    assert "visual_1" in dataset.config["numerical_features"]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+def edit(folder, name, old, new, count=1):
+    path = folder / "planted" / f"planted.{name}"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def fails(folder, error, match, model="DecCM", **values):
+    with pytest.raises(error, match=match):
+        build(folder, model, **values)
+
+
+def test_missing_file(own_planted):
+    (own_planted / "planted" / "planted.item").unlink()
+    (own_planted / "planted" / "planted.test.inter").unlink()
+    fails(own_planted, DataError, r"missing: planted\.test\.inter, planted\.item")
+
+
+def test_missing_field(own_planted):
+    edit(own_planted, "user", "visual:float_seq", "looks:float_seq")
+    fails(own_planted, DataError, r"planted\.user: expected a field 'visual:float_seq' or an entry of feature_files")
+
+
+def test_missing_prior(own_planted):
+    edit(own_planted, "user", "uploader_genre:float_seq", "taste:float_seq")
+    fails(own_planted, DataError, r"'uploader_genre:float_seq' or uploader_prior: train")
+    build(own_planted, "CMVAE")  # the matcher alone needs none
+
+
+def test_wrong_header_type(own_planted):
+    edit(own_planted, "user", "visual:float_seq", "visual:float")
+    fails(own_planted, DataError, r"planted\.user, line 1: expected field 'visual' of type float_seq, found 'float'")
+
+
+def test_inter_without_the_video_field(own_planted):
+    edit(own_planted, "train.inter", "video_id:token", "user_id:token")
+    fails(own_planted, DataError, r"planted\.train\.inter, line 1: expected a field 'video_id:token'")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_video_or_music_without_features(own_planted, split):
+    path = own_planted / "planted" / f"planted.{split}.inter"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], "ghost\tm1", *lines[3:]]) + "\n")
+    fails(own_planted, DataError, rf"planted\.{split}\.inter, line 4: expected a video .* found 'ghost'")
+    path.write_text("\n".join([*lines[:3], "v1\tghost", *lines[3:]]) + "\n")
+    fails(own_planted, DataError, rf"planted\.{split}\.inter, line 4: expected a music .* found 'ghost'")
+
+
+def test_duplicate_id_line(own_planted):
+    edit(own_planted, "item", "\nm3\t", "\nm2\t")
+    fails(own_planted, DataError, r"planted\.item, line 5: expected each 'music_id' once, found 'm2' again")
+
+
+def test_feature_rows_that_do_not_match_the_lines(tmp_path):
+    folder = write_planted(tmp_path, npy=True)
+    values = np.load(folder / "planted.visual.npy")
+    np.save(folder / "planted.visual.npy", values[:-1])
+    fails(tmp_path, DataError, r"visual\.npy: expected 600 rows, one for each line of .*planted\.user, found 599")
+
+
+def test_nan_features(own_planted):
+    edit(own_planted, "item", "\t", "\tnan ", count=3)
+    path = own_planted / "planted" / "planted.item"
+    lines = path.read_text().splitlines()
+    cells = lines[4].split("\t")
+    cells[2] = " ".join(["nan", *cells[2].split()[1:]])
+    write_planted(own_planted, videos=120, music=12)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], "\t".join(cells), *lines[5:]]) + "\n")
+    fails(own_planted, DataError, r"planted\.item, line 5: expected finite numbers in 'acoustic'")
+
+
+@pytest.mark.parametrize(("prior", "message"), [("0.5 0.4 0", "to sum to 1, found 0.9"), ("1.5 -0.5 0", "found -0.5")])
+def test_bad_prior(own_planted, prior, message):
+    path = own_planted / "planted" / "planted.user"
+    lines = path.read_text().splitlines()
+    cells = lines[6].split("\t")
+    cells[2] = prior
+    path.write_text("\n".join([*lines[:6], "\t".join(cells), *lines[7:]]) + "\n")
+    fails(own_planted, DataError, rf"planted\.user, line 7: .*{message}")
+
+
+def test_empty_split(own_planted):
+    path = own_planted / "planted" / "planted.valid.inter"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    fails(own_planted, DataError, r"planted\.valid\.inter: expected at least one line")
+
+
+def test_ratio_split_that_leaves_nothing(tmp_path):
+    write_planted(tmp_path, split=False)
+    fails(tmp_path, DataError, "the split 'valid', found none.*group_by: none", eval_args={"group_by": "user"})
+
+
+def test_unknown_feature_file_field(tmp_path):
+    write_planted(tmp_path, npy=True)
+    fails(tmp_path, ConfigError, "feature_files: expected 'visual' and 'acoustic', found 'sound'", feature_files={"sound": "a.npy"})
+
+
+def test_prior_from_training_without_uploaders(own_planted):
+    edit(own_planted, "user", "uploader_id:token", "owner:token")
+    fails(own_planted, DataError, "uploader_prior: train needs 'uploader_id:token'", uploader_prior="train")
+    fails(own_planted, ConfigError, "uploader_prior: expected read or train, found 'guess'", uploader_prior="guess")

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recbole_decm.data.priors import check_priors, genre_membership, genre_vocabulary, priors_from_training
+from recbole_decm.errors import DataError
+
+
+def test_vocabulary_is_in_natural_order():
+    assert genre_vocabulary([["g10", "g2"], [], ["g1"]]) == ["g1", "g2", "g10"]
+    assert genre_vocabulary([["10"], ["9", "0"]]) == ["0", "9", "10"]
+    assert genre_vocabulary([["rock", "pop", "2step"]]) == ["2step", "pop", "rock"]
+
+
+def test_membership_shares_a_music_between_its_genres():
+    membership = genre_membership([["a", "b"], [], ["b"]], ["a", "b", "c"])
+    assert membership.tolist() == [[0.5, 0.5, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_priors_from_training_by_hand():
+    """Uploader 0 chose genre 0 twice and genre 1 once; uploader 1 chose nothing; smoothing 1."""
+    uploader = np.array([0, 0, 0, 1])
+    priors = priors_from_training(uploader, np.array([0, 1, 2]), np.array([0, 0, 1]), np.eye(2, dtype=np.float32), 1.0)
+    assert np.allclose(priors, [[3 / 5, 2 / 5]] * 3 + [[0.5, 0.5]])
+
+
+def test_check_priors(tmp_path):
+    path = tmp_path / "a.user"
+    check_priors(np.array([[0.25, 0.75], [1.0005, 0.0]]), path, "p")
+    with pytest.raises(DataError, match="line 3: expected probabilities in 'p', found -0.1"):
+        check_priors(np.array([[0.5, 0.5], [1.1, -0.1]]), path, "p")
+    with pytest.raises(DataError, match="line 2: expected 'p' to sum to 1, found 0.9"):
+        check_priors(np.array([[0.4, 0.5], [0.5, 0.5]]), path, "p")

@@ -1,0 +1,108 @@
+"""Loss terms against torch.distributions and naive loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.distributions import Normal
+from torch.distributions import kl_divergence as reference_kl
+
+from recbole_decm.model.losses import (
+    hard_negative_hinge,
+    kl_annealing,
+    kl_divergence,
+    kl_to_standard_normal,
+    reconstruction_error,
+)
+from recbole_decm.model.towers import Posterior
+
+
+def posterior(seed: int, rows: int = 5, dim: int = 7) -> Posterior:
+    generator = torch.Generator().manual_seed(seed)
+    return Posterior(torch.randn(rows, dim, generator=generator), torch.randn(rows, dim, generator=generator))
+
+
+def normal(q: Posterior) -> Normal:
+    return Normal(q.mean.double(), (0.5 * q.logvar.double()).exp())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kl_divergence_is_that_of_torch_distributions(seed):
+    p, q = posterior(seed), posterior(seed + 10)
+    expected = reference_kl(normal(p), normal(q)).sum(dim=1).mean()
+    assert kl_divergence(p, q).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("difference", "expected"), [(0, 0), (1, 8), (2, 32)])
+def test_teacher_kl_has_the_right_sign(difference, expected):
+    """16 dimensions of unit variance: the released code gives -8.5, -16.5, -40.5 here."""
+    student = Posterior(torch.full((4, 16), float(difference)), torch.zeros(4, 16))
+    teacher = Posterior(torch.zeros(4, 16), torch.zeros(4, 16))
+    assert kl_divergence(student, teacher).item() == pytest.approx(expected)
+
+
+def test_teacher_kl_pulls_the_student_towards_the_teacher():
+    mean = torch.ones(1, 3, requires_grad=True)
+    kl_divergence(Posterior(mean, torch.zeros(1, 3)), Posterior(torch.zeros(1, 3), torch.zeros(1, 3))).backward()
+    assert (mean.grad > 0).all()  # a descent step lowers the mean, to the teacher's 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kl_to_standard_normal(seed):
+    p = posterior(seed)
+    expected = reference_kl(normal(p), Normal(0.0, 1.0)).sum(dim=1).mean()
+    assert kl_to_standard_normal(p).item() == pytest.approx(expected.item(), rel=1e-5)
+    zero = Posterior(torch.zeros(2, 3), torch.zeros(2, 3))
+    assert kl_to_standard_normal(zero).item() == 0
+
+
+def test_kl_annealing_rises_linearly_to_one():
+    assert [kl_annealing(epoch, 4) for epoch in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert kl_annealing(0, 0) == 1
+
+
+def naive_hinge(scores, music, margin, num_negatives):
+    """Double loop over anchors and candidates, both directions."""
+    total = []
+    for matrix in (scores.tolist(), scores.T.tolist()):
+        for i, row in enumerate(matrix):
+            negatives = sorted((s for j, s in enumerate(row) if music[j] != music[i]), reverse=True)[:num_negatives]
+            violations = [max(0.0, margin + s - row[i]) for s in negatives]
+            total.append(sum(violations) / max(1, len(violations)))
+    return sum(total) / len(total)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 9),
+    tunes=st.integers(1, 9),
+    margin=st.floats(0, 2),
+    num_negatives=st.integers(1, 12),
+)
+def test_hinge_is_that_of_a_double_loop(seed, batch, tunes, margin, num_negatives):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(batch, batch, generator=generator, dtype=torch.float64)
+    music = torch.randint(tunes, (batch,), generator=generator)
+    loss = hard_negative_hinge(scores, music[:, None] == music[None], margin, num_negatives)
+    assert loss.item() == pytest.approx(naive_hinge(scores, music.tolist(), margin, num_negatives), abs=1e-12)
+
+
+def test_hinge_pushes_violating_pairs_apart_and_leaves_satisfied_ones():
+    scores = torch.tensor([[1.0, 0.9], [-5.0, 1.0]], requires_grad=True)
+    hard_negative_hinge(scores, torch.eye(2, dtype=torch.bool), margin=0.2, num_negatives=1).backward()
+    assert scores.grad[0, 0] < 0 < scores.grad[0, 1]  # the violating pair: positive up, negative down
+    assert scores.grad[1, 0] == 0
+
+
+def test_hinge_of_a_batch_of_one_music_is_zero_and_has_a_gradient():
+    scores = torch.randn(3, 3, requires_grad=True)
+    loss = hard_negative_hinge(scores, torch.ones(3, 3, dtype=torch.bool), margin=1.0, num_negatives=2)
+    loss.backward()
+    assert loss.item() == 0 and torch.isfinite(scores.grad).all()
+
+
+def test_reconstruction_error_is_the_mean_square():
+    assert reconstruction_error(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item() == pytest.approx(2.5)
