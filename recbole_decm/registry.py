@@ -6,7 +6,9 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 
+import recbole
 import recbole.evaluator.register as recbole_metrics
 from recbole.utils import get_model, get_trainer
 
@@ -28,12 +30,11 @@ def _lookup(table: dict[str, str], name: str) -> type:
 
 
 def recbole_model_names() -> list[str]:
-    """Names of RecBole's models, in lower case as their modules are named."""
-    names = []
-    for family in ("general", "context_aware", "sequential", "knowledge_aware", "exlib"):
-        package = importlib.import_module(f"recbole.model.{family}_recommender")
-        names += [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return names
+    """Names of RecBole's models, in lower case as their modules are named; nothing is imported for it."""
+    families = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
+    folder = Path(recbole.__file__).parent / "model"
+    paths = [str(folder / f"{family}_recommender") for family in families]
+    return [module.name for module in pkgutil.iter_modules(paths)]
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -53,7 +54,9 @@ def model_class(name: str) -> type:
         return _lookup(MODELS, name)
     try:
         return get_model(name)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, ImportError) as error:
+        if isinstance(error, ImportError) and name.lower() in recbole_model_names():
+            raise ConfigError(f"model: {name} needs a package that is not installed ({error}).") from error
         known = [*MODELS, "Pop", "Random", "BPR", "LightGCN", "MultiVAE", "FM", "DeepFM", "DSSM"]
         hint = suggest(name, known) or suggest(name, recbole_model_names())
         raise ConfigError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.planted import write_planted
 
+torch.set_num_threads(1)  # the data are small, and test machines are shared
 PROJECT = Path(__file__).resolve().parent.parent
 
 
