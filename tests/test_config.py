@@ -33,7 +33,10 @@ def test_data_set_yaml_over_model_yaml(own_planted):
 
 def test_eval_args_are_merged_not_replaced(planted):
     config = make_config("DecCM", planted, eval_args={"mode": "uni20"})
-    assert config["eval_args"]["group_by"] == "none" and config["eval_args"]["mode"] == {"valid": "uni20", "test": "uni20"}
+    assert config["eval_args"]["group_by"] == "none" and config["eval_args"]["mode"] == {
+        "valid": "uni20",
+        "test": "uni20",
+    }
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ def test_the_key_follows_config_and_data(own_planted):
     path.write_text(path.read_text() + "pv100\tm3\n".replace("m3", "pm3"))
     keys.append(teacher.fingerprint(teacher.teacher_config(make_config("DecCM", own_planted, **values))))
     assert len(set(keys)) == 4
-    same = make_config("DecCM", own_planted, **values, show_progress=True, margin=0.9)  # the student's margin is its own
+    same = make_config(
+        "DecCM", own_planted, **values, show_progress=True, margin=0.9
+    )  # the student's margin is its own
     assert teacher.fingerprint(teacher.teacher_config(same)) == keys[3]
 
 
@@ -57,9 +59,14 @@ def test_teacher_by_path_and_posteriors_computed_once(planted, monkeypatch):
     (path,) = cached()
     calls = []
     posteriors = CMVAE.posteriors
-    monkeypatch.setattr(CMVAE, "posteriors", lambda self, name: calls.append((type(self).__name__, name)) or posteriors(self, name))
+    monkeypatch.setattr(
+        CMVAE, "posteriors", lambda self, name: calls.append((type(self).__name__, name)) or posteriors(self, name)
+    )
     trained = fit(make_config("DecCM", planted, teacher=str(path), epochs=3))
-    assert [name for name in calls if name[0] == "_TeacherView"] == [("_TeacherView", "visual"), ("_TeacherView", "acoustic")]
+    assert [name for name in calls if name[0] == "_TeacherView"] == [
+        ("_TeacherView", "visual"),
+        ("_TeacherView", "acoustic"),
+    ]
     video, music = trained.model.teacher
     assert video.mean.shape == (601, 128) and music.logvar.shape == (41, 128)
 
@@ -68,7 +75,9 @@ def test_attached_posteriors_are_the_teachers_own(planted):
     """The student's data encoded by the trained teacher model itself."""
     run_quick("DecCM", planted, **FAST)
     student = fit(make_config("DecCM", planted, **FAST))
-    trained_teacher, _ = run_config(make_config("DecCMTeacher", planted, dataset="planted-pgc", **FAST["teacher_config"]))
+    trained_teacher, _ = run_config(
+        make_config("DecCMTeacher", planted, dataset="planted-pgc", **FAST["teacher_config"])
+    )
     view = trained_teacher.model.eval()
     visual = student.model.visual.lookup(torch.arange(1, 5))
     with torch.no_grad():

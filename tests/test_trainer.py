@@ -56,7 +56,9 @@ def test_a_resumed_run_is_bit_identical(model, planted, monkeypatch):
         run_config(make_config(model, planted, checkpoint_dir="cut", **values))
     monkeypatch.setattr(trainer_type, "_write", write)
     (path,) = Path("cut").glob("*.pth")
-    resumed, resumed_test = run_config(make_config(model, planted, checkpoint_dir="cut", checkpoint=str(path), **values))
+    resumed, resumed_test = run_config(
+        make_config(model, planted, checkpoint_dir="cut", checkpoint=str(path), **values)
+    )
 
     assert resumed_test == whole_test and resumed.valid_result == whole.valid_result
     assert len(resumed.trainer.train_loss_dict) == len(whole.trainer.train_loss_dict)

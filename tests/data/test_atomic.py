@@ -18,7 +18,11 @@ from recbole_decm.errors import DataError
 def test_round_trip(tmp_path):
     path = tmp_path / "a.user"
     vectors = np.random.default_rng(0).normal(size=(4, 3))
-    columns = {"id:token": ["1", "two", "NA", "4"], "n:float": [1, 2.5, -3, 4e9], "g:token_seq": [["x", "y"], [], ["z"], []]}
+    columns = {
+        "id:token": ["1", "two", "NA", "4"],
+        "n:float": [1, 2.5, -3, 4e9],
+        "g:token_seq": [["x", "y"], [], ["z"], []],
+    }
     write_atomic(path, {**columns, "v:float_seq": vectors}, decimals=9)
     assert read_header(path) == {"id": "token", "n": "float", "g": "token_seq", "v": "float_seq"}
     frame = read_columns(path, ["v", "id", "g", "n"])

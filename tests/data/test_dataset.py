@@ -191,7 +191,12 @@ def test_ratio_split_that_leaves_nothing(tmp_path):
 
 def test_unknown_feature_file_field(tmp_path):
     write_planted(tmp_path, npy=True)
-    fails(tmp_path, ConfigError, "feature_files: expected 'visual' and 'acoustic', found 'sound'", feature_files={"sound": "a.npy"})
+    fails(
+        tmp_path,
+        ConfigError,
+        "feature_files: expected 'visual' and 'acoustic', found 'sound'",
+        feature_files={"sound": "a.npy"},
+    )
 
 
 def test_prior_from_training_without_uploaders(own_planted):

@@ -82,17 +82,23 @@ def test_pca_is_fitted_on_training_rows_alone():
     rng = np.random.default_rng(0)
     values = (rng.normal(size=(300, 20)) @ rng.normal(size=(20, 20))).astype(np.float32)
     values[200:] *= 50  # rows that are not in training must not matter
-    features = FeatureMatrix("visual", torch.from_numpy(values), torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(300)]))
+    features = FeatureMatrix(
+        "visual", torch.from_numpy(values), torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(300)])
+    )
     reduced = reduce_features(features, torch.arange(1, 201), dim=5, seed=0)
     assert reduced.shape == (301, 5) and (reduced[0] == 0).all()
     scaler = StandardScaler().fit(values[:200])
-    expected = PCA(5, whiten=True, svd_solver="full").fit(scaler.transform(values[:200])).transform(scaler.transform(values))
+    expected = (
+        PCA(5, whiten=True, svd_solver="full").fit(scaler.transform(values[:200])).transform(scaler.transform(values))
+    )
     assert np.allclose(np.abs(reduced[1:].numpy()), np.abs(expected), rtol=0.05, atol=0.05)
 
 
 def test_small_vectors_are_standardised_not_reduced():
     values = np.random.default_rng(0).normal(3, 2, size=(50, 4)).astype(np.float32)
-    features = FeatureMatrix("visual", torch.from_numpy(values), torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(50)]))
+    features = FeatureMatrix(
+        "visual", torch.from_numpy(values), torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(50)])
+    )
     for dim in (4, 64, None):
         reduced = reduce_features(features, torch.arange(1, 51), dim=dim, seed=0)
         assert torch.allclose(reduced[1:].mean(dim=0), torch.zeros(4), atol=1e-5) and reduced.shape == (51, 4)

@@ -19,7 +19,9 @@ def loaders(folder, model="CMVAE", **values):
 
 def candidate_sets(loader):
     lists = loader.candidates
-    return {int(u): set(lists.ids[a:b]) for u, a, b in zip(loader.users, lists.offsets[:-1], lists.offsets[1:], strict=True)}
+    return {
+        int(u): set(lists.ids[a:b]) for u, a, b in zip(loader.users, lists.offsets[:-1], lists.offsets[1:], strict=True)
+    }
 
 
 def test_an_epoch_holds_every_pair_once_and_the_next_in_another_order(planted):
@@ -67,7 +69,9 @@ def test_drawn_candidates_are_the_same_for_every_epoch_model_and_run(planted):
     mode = {"eval_args": {"mode": "uni20"}}
     first, again = loaders(planted, "CMVAE", **mode), loaders(planted, "BPR", **mode)
     assert candidate_sets(first[1]) == candidate_sets(again[1])
-    assert [batch[0]["music_id"].tolist() for batch in first[1]] == [batch[0]["music_id"].tolist() for batch in first[1]]
+    assert [batch[0]["music_id"].tolist() for batch in first[1]] == [
+        batch[0]["music_id"].tolist() for batch in first[1]
+    ]
     other = loaders(planted, "CMVAE", seed=7, **mode)
     assert candidate_sets(first[1]) != candidate_sets(other[1])
 
