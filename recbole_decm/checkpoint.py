@@ -70,7 +70,8 @@ def decode(value: Any) -> Any:
 
 def random_states(generator: torch.Generator) -> dict[str, Any]:
     """The states of every source of randomness a run draws from, the training loader's ``generator`` included."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = state
     return {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)),

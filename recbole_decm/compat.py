@@ -119,7 +119,7 @@ _dataframe_to_interaction = recbole_dataset.Dataset._dataframe_to_interaction
 
 WRITABLE_COLUMNS = _attribute_patch(
     "writable_columns",
-    "Columns of a pandas 3 frame are read-only arrays, which tensors then share; writing to such a tensor is undefined.",
+    "Columns of a pandas 3 frame are read-only arrays, which tensors then share; writing to one is undefined.",
     recbole_dataset.Dataset,
     "_dataframe_to_interaction",
     lambda dataset, data: _dataframe_to_interaction(

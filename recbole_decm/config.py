@@ -74,8 +74,9 @@ def merge(*layers: dict) -> dict:
     for layer in layers:
         for key, value in layer.items():
             below = merged.get(key)
-            both = key in MERGED_KEYS and isinstance(below, dict) and isinstance(value, dict)
-            merged[key] = {**below, **value} if both else value
+            if key in MERGED_KEYS and isinstance(below, dict) and isinstance(value, dict):
+                value = {**below, **value}
+            merged[key] = value
     return merged
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from recbole.utils import init_logger, init_seed, set_color
 
@@ -28,9 +29,9 @@ class Trained:
     """A model after training, and what a report needs of the run."""
 
     config: DecCMConfig
-    model: object
-    trainer: object
-    test_data: object
+    model: Any
+    trainer: Any
+    test_data: Any
     train_pairs: int
     valid_score: float
     valid_result: dict | None

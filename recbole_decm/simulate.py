@@ -146,7 +146,7 @@ def simulate(config: SimulationConfig, progress: Callable[[int], None] = lambda 
 
 
 def draw_world(config: SimulationConfig, rng: np.random.Generator) -> World:
-    """Genre centres ~ N(0, genre_spread²); projections ~ N(0, 1/d), so that a projected unit latent has unit variance."""
+    """Genre centres ~ N(0, genre_spread²); projections ~ N(0, 1/d): a projected N(0, I) latent has unit variance."""
     d, genres = config.latent_dim, config.num_genres
     scale = d**-0.5
     return World(
@@ -237,7 +237,7 @@ def features(
 
 @dataclass(frozen=True)
 class OracleScores:
-    """What ranking by the true match reaches on test videos: recall@10 and the share of its lists in the largest genre."""
+    """What ranking by the true match reaches on test videos: recall@10, and the largest genre's share of its lists."""
 
     recall_observed: float
     recall_intervened: float

@@ -53,7 +53,8 @@ def write_simulation(simulation: Simulation, out: Path, name: str, command: str 
 
     Returns:
         ``out/name``. Beside the atomic files it holds ``name.do.inter``, the test videos' choices under intervention,
-        and ``name.truth.npz`` with ``video_latent`` (V, d), ``music_latent`` (M, d), ``genre`` (M,), rows in file order.
+        and ``name.truth.npz`` with ``video_latent`` (V, d), ``music_latent`` (M, d) and ``genre`` (M,), rows in file
+        order.
 
     Raises:
         ConfigError: the folder exists and ``overwrite`` is not set.
@@ -80,8 +81,12 @@ def _write_ugc(simulation: Simulation, folder: Path, name: str, command: str) ->
         _write_pairs(folder / f"{name}.{part}.inter", videos[rows], simulation.observed[rows], music)
         if part == "test":
             _write_pairs(folder / f"{name}.do.inter", videos[rows], simulation.intervened[rows], music)
-    truth = {"video_latent": uploads.latent, "music_latent": simulation.catalogue.latent}
-    np.savez_compressed(folder / f"{name}.truth.npz", **truth, genre=simulation.catalogue.genre)
+    np.savez_compressed(
+        folder / f"{name}.truth.npz",
+        video_latent=uploads.latent,
+        music_latent=simulation.catalogue.latent,
+        genre=simulation.catalogue.genre,
+    )
     _write_yaml(simulation, folder / f"{name}.yaml", _YAML.format(name=name), name, text, command)
 
 
@@ -110,7 +115,7 @@ def _ids(prefix: str, count: int) -> np.ndarray:
 
 
 def _write_pairs(path: Path, videos: np.ndarray, choice: np.ndarray, music: np.ndarray) -> None:
-    write_atomic(path, {"video_id:token": videos, "music_id:token": music[choice]})
+    write_atomic(path, {"video_id:token": videos.tolist(), "music_id:token": music[choice].tolist()})
 
 
 def _write_features(simulation, folder, name, video_latent, catalogue: Catalogue, user, item, rngs, noise) -> bool:

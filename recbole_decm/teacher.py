@@ -16,7 +16,7 @@ from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.model.decm import DecCM, DecCMTeacher
 
 # What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
-_SHARED_KEYS = (
+_SHARED_KEYS: tuple[str, ...] = (
     "seed",
     "latent_dimension",
     "normalize_mean",

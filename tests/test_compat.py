@@ -83,10 +83,10 @@ def test_series_len_without_the_patch_fails():
         _remap_cells()
 
 
-def _column_warnings() -> list[str]:
+def _columns_after_a_write() -> list[str]:
     frame = pd.DataFrame({"n": np.arange(3)})
     kinds = {"n": FeatureType.TOKEN}
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter("always")
         interaction = Dataset._dataframe_to_interaction(SimpleNamespace(field2type=kinds, config={}), frame)
     interaction["n"][0] = 7
@@ -94,13 +94,13 @@ def _column_warnings() -> list[str]:
 
 
 def test_writable_columns_do_not_share_memory_with_the_frame():
-    assert _column_warnings() == [[0, 1, 2], [7, 1, 2]]
+    assert _columns_after_a_write() == [[0, 1, 2], [7, 1, 2]]
 
 
 @pytest.mark.skipif(not PANDAS_3, reason="columns are writable in pandas 2")
 def test_writable_columns_without_the_patch_write_through():
     without(compat.WRITABLE_COLUMNS)
-    assert _column_warnings() != [[0, 1, 2], [7, 1, 2]]
+    assert _columns_after_a_write() != [[0, 1, 2], [7, 1, 2]]
 
 
 def test_dok_update():

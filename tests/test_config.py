@@ -100,11 +100,11 @@ def test_keys_of_recboles_models_are_known_to_them_alone(planted):
 
 
 def test_unknown_model_and_data_set_name_the_nearest(planted):
-    with pytest.raises(ConfigError, match="found 'DeepFn'. Did you mean 'DeepFM'"):
+    with pytest.raises(ConfigError, match=r"found 'DeepFn'\. Did you mean 'DeepFM'"):
         make_config("DeepFn", planted)
-    with pytest.raises(ConfigError, match="found 'Decm'. Did you mean 'DecCM'"):
+    with pytest.raises(ConfigError, match=r"found 'Decm'\. Did you mean 'DecCM'"):
         make_config("Decm", planted)
-    with pytest.raises(ConfigError, match="planted-pgc.*Did you mean 'planted'"):
+    with pytest.raises(ConfigError, match=r"planted-pgc.*Did you mean 'planted'"):
         make_config("DecCM", planted, dataset="plantd")
 
 

@@ -114,13 +114,13 @@ def test_a_teacher_of_other_features(planted, own_planted):
 
     run_quick("DecCM", planted, **FAST)
     write_planted(Path("other"), visual=5)
-    with pytest.raises(CheckpointError, match="expected a teacher of 5 visual dimensions.*found 12"):
+    with pytest.raises(CheckpointError, match=r"expected a teacher of 5 visual dimensions.*found 12"):
         run_quick("DecCM", Path("other"), teacher=str(cached()[0]))
 
 
 def test_a_checkpoint_of_another_model_is_no_teacher(planted):
     trained, _ = run_config(make_config("BPR", planted, epochs=1))
-    with pytest.raises(CheckpointError, match="expected a teacher .*found a checkpoint of BPR"):
+    with pytest.raises(CheckpointError, match=r"expected a teacher .*found a checkpoint of BPR"):
         run_quick("DecCM", planted, teacher=trained.trainer.saved_model_file)
 
 

@@ -85,7 +85,8 @@ def simulate_command(out: Path, name: str, overwrite: bool, **values) -> None:
         f"{folder}: {config.videos} videos, {config.music} music, {config.num_genres} genres; "
         f"{folder}-pgc: {config.pgc_videos} videos, {config.pgc_music} music\n"
         f"Ranking by the true match: recall@10 {best.recall_observed:.3f} on the observed test, "
-        f"{best.recall_intervened:.3f} under intervention, {best.majority_share:.0%} of its lists in the largest genre\n"
+        f"{best.recall_intervened:.3f} under intervention, "
+        f"{best.majority_share:.0%} of its lists in the largest genre\n"
         f"Next: recbole-decm run --model=DecCM --dataset={name} --data_path={out}"
     )
 

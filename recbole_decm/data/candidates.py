@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,10 @@ class IdLists:
         """(row - start, id) pairs of rows start to stop."""
         low, high = self.offsets[start], self.offsets[stop]
         return np.repeat(np.arange(stop - start), np.diff(self.offsets[start : stop + 1])), self.ids[low:high]
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """All (row, id) pairs."""
+        return self.slice(0, len(self))
 
 
 def draw_negatives(
@@ -131,7 +136,7 @@ def read_candidates(
     return picked
 
 
-def _refuse(path: Path, bad: np.ndarray, what, line_of: np.ndarray | None = None) -> None:
+def _refuse(path: Path, bad: np.ndarray, what: Callable[[int], str], line_of: np.ndarray | None = None) -> None:
     hits = np.flatnonzero(bad)
     if hits.size:
         line = hits[0] if line_of is None else line_of[hits[0]]
@@ -140,8 +145,8 @@ def _refuse(path: Path, bad: np.ndarray, what, line_of: np.ndarray | None = None
 
 def _refuse_positives(path: Path, negatives: IdLists, positives: IdLists, lines: np.ndarray, music: pd.Index) -> None:
     base = len(music) + 1
-    neg_rows, neg_ids = negatives.slice(0, len(negatives))
-    pos_rows, pos_ids = positives.slice(0, len(positives))
+    neg_rows, neg_ids = negatives.pairs()
+    pos_rows, pos_ids = positives.pairs()
     shared = np.intersect1d(neg_rows * base + neg_ids, pos_rows * base + pos_ids)
     if shared.size:
         row, item = divmod(int(shared[0]), base)

@@ -109,7 +109,7 @@ def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | N
     from sklearn.preprocessing import StandardScaler
 
     reduces = dim is not None and dim < matrix.dim
-    dim = min(dim, len(train_ids)) if reduces else None
+    dim = min(dim, len(train_ids)) if dim is not None and reduces else None
     fitted = StandardScaler().fit(matrix.lookup(train_ids).numpy())
     steps = [fitted.transform]
     if reduces:

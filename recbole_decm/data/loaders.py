@@ -58,6 +58,9 @@ class PairLoader:
 class _RankingLoader:
     """What full and candidate evaluation share: the evaluated videos, their positives and their history."""
 
+    step: int
+    """Videos in a batch."""
+
     def __init__(self, config, dataset: DecCMDataset, seen: list[DecCMDataset]):
         self.config = config
         self.dataset = self._dataset = dataset
@@ -80,7 +83,7 @@ class _RankingLoader:
         known = self.users[place] == users
         rows, items = place[known], items[known]
         base = self.dataset.item_num
-        own_rows, own_items = self.positives.slice(0, len(self.users))
+        own_rows, own_items = self.positives.pairs()
         earlier = ~np.isin(rows * base + items, own_rows * base + own_items)
         return IdLists.group(rows[earlier], items[earlier], len(self.users))
 
@@ -139,18 +142,12 @@ class CandidateLoader(_RankingLoader):
 
     def __init__(self, config, dataset, seen, negatives: IdLists, popularity_note: str = ""):
         super().__init__(config, dataset, seen)
-        rows, items = (
-            np.concatenate(pair) for pair in zip(self._pairs(self.positives), self._pairs(negatives), strict=True)
-        )
+        rows, items = map(np.concatenate, zip(self.positives.pairs(), negatives.pairs(), strict=True))
         order = np.argsort(rows, kind="stable")  # positives come before negatives, as RecBole's loaders have it
         counts = self.positives.counts() + negatives.counts()
         self.candidates = IdLists(np.concatenate([[0], np.cumsum(counts)]), items[order])
         self.step = max(1, config["eval_batch_size"] // max(1, int(counts.max())))
         _check_cutoffs(config, int(counts.min()), "the shortest candidate list has")
-
-    @staticmethod
-    def _pairs(lists: IdLists):
-        return lists.slice(0, len(lists))
 
     def __iter__(self):
         for start, stop in self._spans():
@@ -186,12 +183,8 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
     else:
         rng = np.random.default_rng([config["seed"], zlib.crc32(phase.encode())])
         weights = np.maximum(dataset.popularity[1:], 0.5) if mode.startswith("pop") else None
-        excluded = IdLists.group(
-            *map(
-                np.concatenate, zip(*(part.slice(0, len(part)) for part in (base.positives, base.history)), strict=True)
-            ),
-            len(base.users),
-        )
+        rows, items = map(np.concatenate, zip(base.positives.pairs(), base.history.pairs(), strict=True))
+        excluded = IdLists.group(rows, items, len(base.users))
         negatives = draw_negatives(rng, excluded, dataset.item_num - 1, int(mode[3:]), weights)
     return CandidateLoader(config, dataset, seen, negatives)
 

@@ -1,9 +1,10 @@
 """Convert data in the layout of the released DecCM code to atomic files, memory-mapped features and candidate lists.
 
-UGC folder: ``visual_features_resnet_V.npy``, ``music_features.npy``, ``new_music_smile_features_norm.npy``, ``train.npy``
-(rows [video, music, "[genre]", prior, propensity]), ``100neg/val.npy`` and ``test.npy`` (rows [video, music, negatives]),
-and, where there are some, ``video_popularity_val.npy``, ``_test.npy``, ``user_prior_mean.npy``. PGC folder:
-``mv_video_resnet_features.npy``, ``vggish_features.npy``, ``opensmile_features_norm.npy``, ``train.npy``, ``val.npy``.
+UGC folder: ``visual_features_resnet_V.npy``, ``music_features.npy``, ``new_music_smile_features_norm.npy``,
+``train.npy`` (rows [video, music, "[genre]", prior, propensity]), ``100neg/val.npy`` and ``test.npy`` (rows [video,
+music, negatives]), and, where there are some, ``video_popularity_val.npy``, ``_test.npy``, ``user_prior_mean.npy``.
+PGC folder: ``mv_video_resnet_features.npy``, ``vggish_features.npy``, ``opensmile_features_norm.npy``, ``train.npy``,
+``val.npy``.
 """
 
 from __future__ import annotations
@@ -179,7 +180,8 @@ def _read_features(folder: Path, names: tuple[str, str, str]) -> tuple[np.ndarra
         check_finite(values, name, str(folder / name))
     if len(parts[0]) != len(parts[1]):
         raise DataError(
-            f"{folder}: expected as many rows in {names[1]} as in {names[2]}, found {len(parts[0])} and {len(parts[1])}."
+            f"{folder}: expected as many rows in {names[1]} as in {names[2]}, "
+            f"found {len(parts[0])} and {len(parts[1])}."
         )
     return visual, np.concatenate(parts, axis=1, dtype=np.float32)
 
@@ -192,7 +194,7 @@ def _object_rows(path: Path, width: int) -> np.ndarray:
 
 
 def _pairs(path: Path, rows: np.ndarray, videos: int, music: int) -> Pairs:
-    columns = []
+    columns: list[np.ndarray] = []
     for column, (what, count) in enumerate((("video", videos), ("music", music))):
         ids = _integers(path, rows[:, column], what)
         bad = np.flatnonzero((ids < 0) | (ids >= count))
@@ -202,7 +204,7 @@ def _pairs(path: Path, rows: np.ndarray, videos: int, music: int) -> Pairs:
                 f"found {ids[bad[0]]}."
             )
         columns.append(ids)
-    return Pairs(path, *columns)
+    return Pairs(path, columns[0], columns[1])
 
 
 def _integers(path: Path, values: np.ndarray, what: str) -> np.ndarray:
@@ -222,7 +224,8 @@ def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.nda
     odd = np.flatnonzero((lengths != lengths[0]) | (lengths == 0))
     if odd.size:
         raise DataError(
-            f"{train.path}, row {odd[0]}: expected a prior of {lengths[0]} numbers, as in the first row, found {lengths[odd[0]]}."
+            f"{train.path}, row {odd[0]}: expected a prior of {lengths[0]} numbers, as in the first row, "
+            f"found {lengths[odd[0]]}."
         )
     try:
         prior = np.array(rows[:, 3].tolist(), dtype=np.float64)
@@ -232,7 +235,8 @@ def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.nda
     bad = np.flatnonzero(~((prior >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)))
     if bad.size:
         raise DataError(
-            f"{train.path}, row {bad[0]}: expected a prior of probabilities that sum to 1, found {prior[bad[0]].tolist()}."
+            f"{train.path}, row {bad[0]}: expected a prior of probabilities that sum to 1, "
+            f"found {prior[bad[0]].tolist()}."
         )
     path = folder / "user_prior_mean.npy"
     mean = np.asarray(load_array(path), dtype=np.float64) if path.is_file() else prior.mean(axis=0)
@@ -255,7 +259,8 @@ def _genres(train: Pairs, rows: np.ndarray, music: int, groups: int) -> list[lis
             parsed[text] = [int(number) for number in re.findall(r"\d+", text)]
             if any(number >= groups for number in parsed[text]):
                 raise DataError(
-                    f"{train.path}, row {row}: expected genres from 0 to {groups - 1}, the length of the priors, found {text}."
+                    f"{train.path}, row {row}: expected genres from 0 to {groups - 1}, the length of the priors, "
+                    f"found {text}."
                 )
         genres[tune] = parsed[text]
     return genres
@@ -317,7 +322,7 @@ def _write(data: ReleasedData, folder: Path, name: str, yaml: str, show_progress
             columns["ipw_weight:float"] = pairs.weights
         write_atomic(folder / f"{name}.{split}.inter", columns, decimals=17)
         if pairs.negatives is not None:
-            lists = {"video_id:token": pairs.video, "music_id:token_seq": pairs.negatives}
+            lists: dict = {"video_id:token": pairs.video, "music_id:token_seq": pairs.negatives}
             write_atomic(folder / f"{name}.{split}.candidates", lists)
     cuts = _cutoffs(data)
     write_text(folder / f"{name}.yaml", yaml.format(name=name, topk=", ".join(map(str, cuts)), best=cuts[-1]))

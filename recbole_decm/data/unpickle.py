@@ -12,7 +12,7 @@ import numpy as np
 from recbole_decm.errors import DataError
 
 # All that a pickled array of arrays, lists, strings and numbers needs. Each entry only builds arrays or scalars.
-_ALLOWED = {
+_ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
@@ -22,6 +22,16 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
 _ALLOWED[("numpy.core.numeric", "_frombuffer")] = _ALLOWED[("numpy._core.numeric", "_frombuffer")] = np.array(
     0.0
 ).__reduce_ex__(5)[0]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """``_codecs.encode`` as protocol 2 uses it to store bytes, and nothing more of it."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError("expected text in latin1")
+    return text.encode("latin1")
+
+
+_ALLOWED[("_codecs", "encode")] = _latin1
 
 
 class _NumpyUnpickler(pickle.Unpickler):

@@ -189,7 +189,7 @@ class DecCM(CMVAE):
 
     def attach_teacher(self, video: Posterior, music: Posterior) -> None:
         """Set the teacher's posteriors of all videos and all music, (n_ids, D) each, computed once."""
-        self.teacher = tuple(Posterior(q.mean.to(self.device), q.logvar.to(self.device)) for q in (video, music))
+        self.teacher = (video.to(self.device), music.to(self.device))
 
     def represent_music(self, latent, prior):
         return self.fusion(latent, prior)

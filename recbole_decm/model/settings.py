@@ -54,7 +54,7 @@ class MatcherSettings:
         Raises:
             ConfigError: a key is missing, of another type, or out of its range.
         """
-        return cls(**{field.name: _read(config, field.name, field.type) for field in fields(cls)})
+        return cls(**{field.name: _read(config, field.name, str(field.type)) for field in fields(cls)})
 
 
 @dataclass(frozen=True)

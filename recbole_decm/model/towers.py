@@ -19,6 +19,10 @@ class Posterior(NamedTuple):
     mean: Tensor
     logvar: Tensor
 
+    def to(self, device: torch.device | str) -> Posterior:
+        """The same posterior on another device."""
+        return Posterior(self.mean.to(device), self.logvar.to(device))
+
     def sample(self) -> Tensor:
         """One reparameterised draw, mean + eps * std with eps ~ N(0, I); (B, D)."""
         return self.mean + torch.randn_like(self.mean) * (0.5 * self.logvar).exp()

@@ -48,7 +48,7 @@ def test_draws_by_weight_follow_the_weights():
 
 
 def test_too_few_music_to_draw_from():
-    with pytest.raises(DataError, match="at least 10 music to draw.*found 9"):
+    with pytest.raises(DataError, match=r"at least 10 music to draw.*found 9"):
         draw_negatives(np.random.default_rng(0), lists_of([3]), 10, 10)
 
 

@@ -28,7 +28,7 @@ def test_priors_from_training_by_hand():
 def test_check_priors(tmp_path):
     path = tmp_path / "a.user"
     check_priors(np.array([[0.25, 0.75], [1.0005, 0.0]]), path, "p")
-    with pytest.raises(DataError, match="line 3: expected probabilities in 'p', found -0.1"):
+    with pytest.raises(DataError, match=r"line 3: expected probabilities in 'p', found -0\.1"):
         check_priors(np.array([[0.5, 0.5], [1.1, -0.1]]), path, "p")
-    with pytest.raises(DataError, match="line 2: expected 'p' to sum to 1, found 0.9"):
+    with pytest.raises(DataError, match=r"line 2: expected 'p' to sum to 1, found 0\.9"):
         check_priors(np.array([[0.4, 0.5], [0.5, 0.5]]), path, "p")
