@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import recbole.data.dataset.dataset as recbole_dataset
 import recbole.evaluator.collector as recbole_collector
+import recbole.model.general_recommender.pop as recbole_pop
 import recbole.trainer.trainer as recbole_trainer
 import scipy.sparse as sp
 import torch
@@ -161,6 +162,24 @@ DATA_STRUCT = _attribute_patch(
     _get_data_struct,
 )
 
+
+def _count_popularity(model, interaction) -> torch.Tensor:
+    """``Pop.calculate_loss`` with every interaction of the batch counted."""
+    items = interaction[model.ITEM_ID]
+    model.item_cnt.index_add_(0, items, torch.ones_like(items).unsqueeze(1))
+    model.max_cnt = model.item_cnt.max(dim=0).values
+    return torch.zeros(1, device=model.device, requires_grad=True)
+
+
+POP_COUNTS = _attribute_patch(
+    "pop_counts",
+    "Pop adds 1 through an index, which counts a music once a batch however often the batch holds it; with batches "
+    "larger than the catalogue all music come out about equally popular, a baseline near chance.",
+    recbole_pop.Pop,
+    "calculate_loss",
+    _count_popularity,
+)
+
 GRAD_SCALER = _attribute_patch(
     "grad_scaler",
     "torch.cuda.amp.GradScaler is deprecated and warns at every epoch.",
@@ -169,7 +188,7 @@ GRAD_SCALER = _attribute_patch(
     SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda")),
 )
 
-PATCHES = (NUMPY_ALIASES, FILL_NAN, SERIES_LEN, WRITABLE_COLUMNS, DOK_UPDATE, DATA_STRUCT, GRAD_SCALER)
+PATCHES = (NUMPY_ALIASES, FILL_NAN, SERIES_LEN, WRITABLE_COLUMNS, DOK_UPDATE, DATA_STRUCT, POP_COUNTS, GRAD_SCALER)
 
 
 def apply() -> None:

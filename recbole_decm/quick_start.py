@@ -208,8 +208,9 @@ _EVALUATION_KEYS = {
 
 
 def _model_keys(model: str) -> set[str]:
+    """Keys of a model's YAML files, less those that tell how to draw training batches."""
     files = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", shipped("properties") / "model" / f"{model}.yaml"]
-    return {key for file in files if file.is_file() for key in read_yaml(file)}
+    return {key for file in files if file.is_file() for key in read_yaml(file)} - {"train_neg_sample_args"}
 
 
 def _result_file(config: DecCMConfig) -> Path | None:

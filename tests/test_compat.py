@@ -15,6 +15,7 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.evaluator import Collector
 from recbole.evaluator.collector import DataStruct
+from recbole.model.general_recommender.pop import Pop
 from recbole.utils import FeatureType
 
 from recbole_decm import compat
@@ -136,6 +137,19 @@ def test_data_struct_without_the_patch_fails():
     without(compat.DATA_STRUCT)
     with pytest.raises(AttributeError):
         Collector.get_data_struct(_collector())
+
+
+def _counted() -> list[int]:
+    model = SimpleNamespace(ITEM_ID="music_id", item_cnt=torch.zeros(4, 1, dtype=torch.long), device="cpu")
+    for batch in ([1, 2, 1], [1, 3, 3]):
+        Pop.calculate_loss(model, {"music_id": torch.tensor(batch)})
+    return model.item_cnt.flatten().tolist()
+
+
+def test_pop_counts_every_interaction():
+    assert _counted() == [0, 3, 1, 2]
+    without(compat.POP_COUNTS)
+    assert _counted() == [0, 2, 1, 1]  # once a batch
 
 
 def _scaler_warnings() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from recbole_decm.cli import USAGE, run_main
@@ -15,6 +13,6 @@ from recbole_decm.cli import USAGE, run_main
     help=USAGE,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def run_command(arguments: tuple[str, ...]) -> None:
+def run_command(arguments: tuple[str, ...]) -> int:
     """Train and test one model."""
-    sys.exit(run_main(arguments))
+    return run_main(arguments)
