@@ -22,6 +22,11 @@ COMMANDS = {
         "import_released_command",
         "Convert data in the released DecCM layout.",
     ),
+    "verify-released": (
+        "recbole_decm.commands.verify_released",
+        "verify_released_command",
+        "Compare our model with golden values of the released code.",
+    ),
 }
 
 
