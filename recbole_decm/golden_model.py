@@ -18,7 +18,7 @@ from recbole_decm.checkpoint import load_weights
 from recbole_decm.config import read_yaml
 from recbole_decm.data.features import FeatureMatrix
 from recbole_decm.evaluation.metrics import ipw_ndcg, ipw_recall
-from recbole_decm.golden import METRIC_INPUTS, Golden, candidates_fit
+from recbole_decm.golden import METRIC, METRIC_INPUTS, Golden, candidates_fit
 from recbole_decm.model.decm import DecCM, DecCMTeacher, DeconfoundedLossTerms
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.model.released_names import released_entries, to_ours
@@ -156,7 +156,8 @@ def metric_quantities(model: DecCM, golden: Golden) -> dict[str, np.ndarray]:
     candidates, weights = (golden.arrays[name] for name in METRIC_INPUTS)
     ranked = np.take_along_axis(scores, candidates, axis=1)
     ranks = (ranked[:, 1:] > ranked[:, :1]).sum(axis=1)
-    hits = ranks[:, None] == np.arange(candidates.shape[1])
+    cuts = [int(match.group(2)) for match in map(METRIC.fullmatch, golden.arrays) if match]
+    hits = ranks[:, None] == np.arange(max(cuts, default=1))
     for kind, function in (("recall", ipw_recall), ("ndcg", ipw_ndcg)):
         for cut, value in enumerate(function(hits, weights), start=1):
             found[f"metric.weighted_{kind}@{cut}"] = value
