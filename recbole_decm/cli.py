@@ -27,6 +27,11 @@ COMMANDS = {
         "verify_released_command",
         "Compare our model with golden values of the released code.",
     ),
+    "import-weights": (
+        "recbole_decm.commands.import_weights",
+        "import_weights_command",
+        "Turn weights of the released code into a checkpoint.",
+    ),
 }
 
 

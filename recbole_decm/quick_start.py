@@ -173,7 +173,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     values = {
         key: value
         for key, value in content["config"].items()
-        if key in _EVALUATION_KEYS | _model_keys(content["model"])
+        if key in (_EVALUATION_KEYS | _model_keys(content["model"])) - _NOT_READ_TWICE
     }
     values |= {"checkpoint": None, "result_file": None}
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
@@ -205,6 +205,10 @@ _EVALUATION_KEYS = {
     "prior_smoothing",
     "feature_reduce",
 }
+
+
+# RecBole turns ~ into a dict that it then refuses; an evaluation draws no training negatives.
+_NOT_READ_TWICE = {"train_neg_sample_args"}
 
 
 def _model_keys(model: str) -> set[str]:

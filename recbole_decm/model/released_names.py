@@ -97,19 +97,24 @@ def to_ours(state: Mapping[str, Tensor], sizes: Sizes, where: Path | str, prefix
         CheckpointError: lists the names that are missing, unexpected or of another shape.
     """
     entries = released_entries(sizes)
-    problems = [f"{prefix}{name} is missing" for name in entries if name not in state]
-    problems += [f"{prefix}{name} is not expected" for name in state if name not in entries]
-    problems += [
+    missing = [f"{prefix}{name} is missing" for name in entries if name not in state]
+    unexpected = [f"{prefix}{name} is not expected" for name in state if name not in entries]
+    misshapen = [
         f"{prefix}{name} has shape {tuple(state[name].shape)}, expected {entry.shape}"
         for name, entry in entries.items()
         if name in state and tuple(state[name].shape) != entry.shape
     ]
-    if problems:
-        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+    if missing or unexpected or misshapen:
+        problems = [_first(kind) for kind in (missing, unexpected, misshapen) if kind]
         groups = "" if sizes.groups is None else f", {sizes.groups} genre groups"
         raise CheckpointError(
             f"{where}: expected weights of the released code for {sizes.visual} visual and {sizes.acoustic} acoustic "
-            f"dimensions, {sizes.latent} latent ones{groups}; {'; '.join(problems[:5])}{more}. "
+            f"dimensions, {sizes.latent} latent ones{groups}; {'; '.join(problems)}. "
             "Use the weights that belong to the data."
         )
     return {entry.ours: state[name] for name, entry in entries.items() if entry.ours is not None}
+
+
+def _first(problems: list[str], most: int = 3) -> str:
+    more = f" (and {len(problems) - most} more like it)" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + more
