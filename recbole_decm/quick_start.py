@@ -173,7 +173,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     values = {
         key: value
         for key, value in content["config"].items()
-        if key in (_EVALUATION_KEYS | _model_keys(content["model"])) - _NOT_READ_TWICE
+        if key in _EVALUATION_KEYS | _model_keys(content["model"])
     }
     values |= {"checkpoint": None, "result_file": None}
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
@@ -207,13 +207,10 @@ _EVALUATION_KEYS = {
 }
 
 
-# RecBole turns ~ into a dict that it then refuses; an evaluation draws no training negatives.
-_NOT_READ_TWICE = {"train_neg_sample_args"}
-
-
 def _model_keys(model: str) -> set[str]:
+    """Keys of a model's YAML files, less those that tell how to draw training batches."""
     files = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", shipped("properties") / "model" / f"{model}.yaml"]
-    return {key for file in files if file.is_file() for key in read_yaml(file)}
+    return {key for file in files if file.is_file() for key in read_yaml(file)} - {"train_neg_sample_args"}
 
 
 def _result_file(config: DecCMConfig) -> Path | None:
