@@ -30,6 +30,7 @@ from recbole_decm.teacher import fingerprint, teacher_config
 STEPS = sorted(path.stem for path in (shipped("properties") / "ablation").glob("released*.yaml"))
 OURS = "ours"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+LEDGER_CELLS = 10  # between the bars of a ledger row, the outer two included
 METRICS = ("recall@10", "ndcg@10", "ipwrecall@10")
 
 
@@ -89,6 +90,25 @@ def write_between_markers(out: Path, text: str) -> None:
     write_text(out, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
 
 
+def changes(results: dict[str, list[dict]]) -> dict[str, float]:
+    """Mean change of recall@10 of every step from the step before."""
+    means = {step: np.mean([result["recall@10"] for result in runs]) for step, runs in results.items()}
+    return {step: float(means[step] - means[before]) for before, step in zip(means, list(means)[1:], strict=False)}
+
+
+def fill_ledger(text: str, effects: dict[str, dict[str, float]]) -> str:
+    """Fill the last cell of every ledger row whose cell before names a step: ``1`` to ``8``, or ours."""
+    by_number = {step.split("-")[1] if "-" in step else f"`{step}`": step for step in [*STEPS, OURS]}
+    lines = text.split("\n")
+    for i, line in enumerate(lines):
+        cells = line.split("|")
+        if line.startswith("|") and len(cells) == LEDGER_CELLS and cells[-3].strip() in by_number:
+            step = by_number[cells[-3].strip()]
+            cells[-2] = " " + ", ".join(f"{name} {effect[step]:+.3f}" for name, effect in effects.items()) + " "
+            lines[i] = "|".join(cells)
+    return "\n".join(lines)
+
+
 @click.command()
 @click.option("--released", multiple=True, callback=named_folder, help="NAME=FOLDER of data in the released layout.")
 @click.option("--seeds", default="2020,2021,2022", show_default=True, help="Seeds, comma-separated.")
@@ -107,7 +127,7 @@ def main(released: dict[str, Path], seeds: str, epochs: int, patience: int, work
     numbers = [int(seed) for seed in seeds.split(",")]
     steps = [*STEPS, OURS]
     training = {"epochs": epochs, "stopping_step": patience}
-    tables = []
+    tables, effects = [], {}
     with tqdm(total=len(places) * len(steps) * len(numbers), unit="run", file=sys.stderr, disable=None) as bar:
         for dataset, place in places.items():
             found: dict[str, list[dict]] = {}
@@ -118,11 +138,13 @@ def main(released: dict[str, Path], seeds: str, epochs: int, patience: int, work
                     found.setdefault(step, []).append(measure(config, work))
                     bar.update()
             tables.append(table(dataset, found))
+            effects[dataset] = changes(found)
     head = f"Test data, mean ± standard deviation over seeds {seeds}; at most {epochs} epochs, patience {patience}."
     text = "\n\n".join([head, *tables])
     click.echo(text)
     if out is not None:
         write_between_markers(out, text)
+        write_text(out, fill_ledger(out.read_text(encoding="utf-8"), effects))
 
 
 if __name__ == "__main__":

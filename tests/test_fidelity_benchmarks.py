@@ -52,11 +52,20 @@ def test_the_table_is_written_between_the_markers(tmp_path):
     assert out.read_text() == "no markers\n"
 
 
+def test_the_ledger_is_filled_by_step():
+    module = load("deviations")
+    row = "| a | b | c | d | e | `k` | 1 | old |"
+    effects = {"x": {"released-1-teacher-kl": 0.5}, "y": {"released-1-teacher-kl": -0.25}}
+    assert module.fill_ledger(f"1\n{row}\n", effects) == f"1\n{row.replace('old', 'x +0.500, y -0.250')}\n"
+    runs = {step: [{"recall@10": v}, {"recall@10": v + 0.2}] for step, v in (("released", 0.1), ("ours", 0.4))}
+    assert module.changes(runs) == pytest.approx({"ours": 0.3})
+
+
 def test_the_ledger_names_keys_that_exist(planted):
     from helpers.running import make_config
 
     config = make_config("DecCM", planted)
     ledger = (BENCHMARKS.parent / "docs" / "deviations.md").read_text()
-    rows = [line.split("|") for line in ledger.splitlines() if line.startswith("|") and line.count("|") == 8]
+    rows = [line.split("|") for line in ledger.splitlines() if line.startswith("|") and line.count("|") == 9]
     keys = {key.strip(" `") for row in rows[2:] for key in row[6].split(",")}
     assert len(keys) > 15 and all(key in config for key in keys)

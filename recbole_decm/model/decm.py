@@ -114,17 +114,17 @@ class CMVAE(ContextRecommender):
         s = self.settings
         z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
-        prior = self.training_prior(videos)
-        scores = video @ self.represent_music(tune, prior).T
-        kept = music if s.mask_same_music else torch.arange(len(music), device=music.device)
-        same_music = kept.unsqueeze(1) == kept.unsqueeze(0)
+        scores = video @ self.represent_music(tune, self.training_prior(videos)).T
+        same_music = music.unsqueeze(1) == music.unsqueeze(0)
+        same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
+        video_source = self.decoding_latent(z_music, self.training_prior(videos))
         kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
         return LossTerms(
-            matching=MATCHINGS[s.matching](scores, same_music, s),
+            matching=MATCHINGS[s.matching](scores, same_music if s.mask_same_music else same_pair, s),
             kl_video=kl_weight * kl_to_standard_normal(q_video),
             kl_music=kl_weight * kl_to_standard_normal(q_music),
             reconstruction_visual=s.reconstruction_weight
-            * reconstruction_error(self.decoders["visual"](self.decoding_latent(z_music, prior)), visual),
+            * reconstruction_error(self.decoders["visual"](video_source), visual),
             reconstruction_acoustic=s.reconstruction_weight
             * reconstruction_error(self.decoders["acoustic"](z_video), acoustic),
         )

@@ -23,14 +23,14 @@ _CHECKS = {
     "latent_dimension": _in_range(1),
     "dropout_prob": _in_range(0, 0.99),
     "margin": _in_range(0),
+    "music_loss_factor": _in_range(0),
+    "sampling_noise": _in_range(0),
     "num_negatives": _in_range(1),
     "reconstruction_weight": _in_range(0),
     "kl_weight": _in_range(0),
     "kl_anneal_epochs": _in_range(0),
     "initial_logvar": _in_range(-30, 10),
     "teacher_weight": _in_range(0),
-    "music_loss_factor": _in_range(0),
-    "sampling_noise": _in_range(0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "match_on": ("mean", "sample"),
@@ -77,11 +77,11 @@ class MatcherSettings:
 
 @dataclass(frozen=True)
 class DecCMSettings(MatcherSettings):
-    """Hyper-parameters of DecCM: the matcher's, those of the teacher, and what the confounder reaches."""
+    """Hyper-parameters of DecCM: the matcher's and the weight of the teacher."""
 
-    teacher_weight: float
     teacher_kl: str
     decode_from: str
+    teacher_weight: float
 
 
 def _read(config, name: str, kind: str) -> Any:
