@@ -22,6 +22,16 @@ COMMANDS = {
         "import_released_command",
         "Convert data in the released DecCM layout.",
     ),
+    "verify-released": (
+        "recbole_decm.commands.verify_released",
+        "verify_released_command",
+        "Compare our model with golden values of the released code.",
+    ),
+    "import-weights": (
+        "recbole_decm.commands.import_weights",
+        "import_weights_command",
+        "Turn weights of the released code into a checkpoint.",
+    ),
 }
 
 

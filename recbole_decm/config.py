@@ -1,6 +1,7 @@
 """RecBole's Config with our YAML files, strict keys and literal values instead of ``eval``.
 
 Precedence is RecBole's: command line > config_dict > config files > data set YAML > model YAML > overall YAML.
+The values that ``objective: NAME`` stands for lie between config files and data set YAML.
 The dict-valued keys in :data:`MERGED_KEYS` are merged entry by entry, so that ``eval_args: {mode: uni100}`` keeps the
 split that a lower layer chose.
 """
@@ -21,6 +22,7 @@ from recbole.utils import argument_list
 
 from recbole_decm import compat, registry
 from recbole_decm.errors import ConfigError
+from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.paths import shipped
 
 MERGED_KEYS = ("eval_args", "feature_reduce", "teacher_config")
@@ -232,9 +234,19 @@ class DecCMConfig(Config):
         self._refuse_unknown_keys(self.file_config_dict, "config file")
         self._refuse_unknown_keys(self.variable_config_dict, "config_dict")
         self._refuse_unknown_keys(self.cmd_config_dict, "command line")
-        final = merge(self.internal_config_dict, self.external_config_dict)
+        final = merge(self.internal_config_dict, self._named_objective(), self.external_config_dict)
         final["numerical_features"] = list(final.get("numerical_features") or [])
         return final
+
+    def _named_objective(self) -> dict:
+        """The values that ``objective: NAME`` stands for, as far as the model has the keys; a layer of its own."""
+        if "objective" not in self.internal_config_dict:
+            return {}
+        name = {**self.internal_config_dict, **self.external_config_dict}["objective"]
+        if name not in OBJECTIVES:
+            hint = registry.suggest(str(name), OBJECTIVES)
+            raise ConfigError(f"objective: expected {' or '.join(OBJECTIVES)}, found {name!r}.{hint}")
+        return {key: value for key, value in OBJECTIVES[name].items() if key in self.internal_config_dict}
 
     def _refuse_unknown_keys(self, values: dict, where: str) -> None:
         for key in values:

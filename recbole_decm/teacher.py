@@ -20,6 +20,8 @@ _SHARED_KEYS: tuple[str, ...] = (
     "seed",
     "latent_dimension",
     "normalize_mean",
+    "normalize_logvar",
+    "objective",
     "checkpoint_dir",
     "use_gpu",
     "gpu_id",
@@ -138,10 +140,19 @@ def attach(model: DecCM, path: Path) -> None:
                 f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
                 "Train the teacher on features of the same kind and with the same latent_dimension."
             )
-    teacher = _TeacherView(model, content["config"])
-    load_weights(teacher, weights, path)
-    teacher.to(model.device).eval()
+    teacher = teacher_view(model, content["config"], weights, path)
     model.attach_teacher(teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+
+
+def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
+    """A teacher network with given weights that looks at the student's features, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights are not those of a teacher of these dimensions.
+    """
+    teacher = _TeacherView(student, config).to(next(student.parameters()).dtype)
+    load_weights(teacher, weights, path)
+    return teacher.to(student.device).eval()
 
 
 class _TeacherView(DecCMTeacher):

@@ -135,6 +135,11 @@ class CheckpointMixin:
                 raise CheckpointError(
                     f"{resume_file}: expected a checkpoint of {key} '{self.config[key]}', found '{content[key]}'."
                 )
+        if "training" not in content:
+            raise CheckpointError(
+                f"{resume_file}: expected a checkpoint of a run to resume, found weights alone (imported, or a cached "
+                "teacher). They can be evaluated, or serve as --teacher."
+            )
         self._warn_of_other_settings(content["config"])
         training = content["training"]
         load_weights(self.model, training["state_dict"], resume_file)

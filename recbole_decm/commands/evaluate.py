@@ -12,16 +12,18 @@ import click
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
 )
 @click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--dataset", help="Data set; by default the one the checkpoint was trained on.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def evaluate_command(checkpoint: Path, arguments: tuple[str, ...]) -> None:
+def evaluate_command(checkpoint: Path, dataset: str | None, arguments: tuple[str, ...]) -> None:
     """Metrics of CHECKPOINT on validation and test data.
 
-    ARGUMENTS are --dataset=NAME and --key=value, above the values the checkpoint was trained with;
+    ARGUMENTS are --key=value, above the values the checkpoint was trained with;
     --result_file=PATH writes JSON.
     """
     from recbole_decm.quick_start import evaluate
 
-    result = evaluate(checkpoint, [part for part in arguments if part])
+    given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
+    result = evaluate(checkpoint, given)
     for phase in ("valid", "test"):
         if result[phase] is not None:
-            click.echo(f"{phase:5s}  " + "  ".join(f"{name} {value:.4f}" for name, value in result[phase].items()))
+            click.echo(f"{phase:5s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))

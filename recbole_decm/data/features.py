@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +78,11 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def check_finite(values: np.ndarray, name: str, where: str) -> None:
-    """Raise :class:`DataError` at the first row of (R, F) ``values`` that holds NaN or infinity; reads in blocks."""
+def check_finite(
+    values: np.ndarray, name: str, where: str, on_rows: Callable[[int], object] = lambda rows: None
+) -> None:
+    """Raise :class:`DataError` at the first row of (R, F) ``values`` that holds NaN or infinity; reads in blocks and
+    tells ``on_rows`` the number of rows of each."""
     for start in range(0, len(values), _CHECK_ROWS):
         block = np.asarray(values[start : start + _CHECK_ROWS])
         # A sum is finite only if every summand is (or on overflow, which the second look settles).
@@ -89,6 +93,7 @@ def check_finite(values: np.ndarray, name: str, where: str) -> None:
                 raise DataError(
                     f"{where}, row {start + row}: expected finite numbers in '{name}', found NaN or infinity."
                 )
+        on_rows(len(block))
 
 
 def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | None, seed: int) -> torch.Tensor:

@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from recbole_decm.data.atomic import write_atomic, write_text
+from recbole_decm.data.cells import numbers, short, whole_numbers
 from recbole_decm.data.features import check_finite
 from recbole_decm.data.folders import replacing
 from recbole_decm.data.priors import SUM_TOLERANCE
@@ -119,11 +120,11 @@ def import_released(
         DataError: missing files (all of them at once), or a row that cannot be right; names the file and the row.
         ConfigError: an output folder exists and ``overwrite`` is not set.
     """
-    _require_files([ugc / file for file in (*UGC_FEATURES, *UGC_ROWS)])
-    if pgc is not None:
-        _require_files([pgc / file for file in (*PGC_FEATURES, *PGC_ROWS)])
-    student = read_ugc(ugc)
-    teacher = read_pgc(pgc) if pgc is not None else None
+    needed = [ugc / file for file in (*UGC_FEATURES, *UGC_ROWS)]
+    needed += [pgc / file for file in (*PGC_FEATURES, *PGC_ROWS)] if pgc is not None else []
+    _require_files(needed)
+    student = read_ugc(ugc, show_progress)
+    teacher = read_pgc(pgc, show_progress) if pgc is not None else None
     if teacher is not None:
         for what in ("visual", "acoustic"):
             expected, found = getattr(student, what).shape[1], getattr(teacher, what).shape[1]
@@ -144,9 +145,9 @@ def _require_files(paths: list[Path]) -> None:
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
-def read_ugc(folder: Path) -> ReleasedData:
+def read_ugc(folder: Path, show_progress: bool = False) -> ReleasedData:
     """Read and check a UGC folder."""
-    visual, acoustic = _read_features(folder, UGC_FEATURES)
+    visual, acoustic = _read_features(folder, UGC_FEATURES, show_progress)
     videos, music = len(visual), len(acoustic)
     rows = _object_rows(folder / "train.npy", 5)
     train = _pairs(folder / "train.npy", rows, videos, music)
@@ -157,9 +158,9 @@ def read_ugc(folder: Path) -> ReleasedData:
     return ReleasedData(visual, acoustic, prior, _genres(train, rows, music, prior.shape[1]), splits)
 
 
-def read_pgc(folder: Path) -> ReleasedData:
+def read_pgc(folder: Path, show_progress: bool = False) -> ReleasedData:
     """Read and check a PGC folder."""
-    visual, acoustic = _read_features(folder, PGC_FEATURES)
+    visual, acoustic = _read_features(folder, PGC_FEATURES, show_progress)
     splits = {}
     for ours, theirs in (("train", "train"), ("valid", "val")):
         path = folder / f"{theirs}.npy"
@@ -170,14 +171,15 @@ def read_pgc(folder: Path) -> ReleasedData:
     return ReleasedData(visual, acoustic, None, [[] for _ in range(len(acoustic))], splits)
 
 
-def _read_features(folder: Path, names: tuple[str, str, str]) -> tuple[np.ndarray, np.ndarray]:
+def _read_features(folder: Path, names: tuple[str, str, str], show_progress: bool) -> tuple[np.ndarray, np.ndarray]:
     visual, *parts = (load_array(folder / name) for name in names)
     for name, values in zip(names, (visual, *parts), strict=True):
         if values.ndim != 2 or values.dtype.kind != "f" or not len(values):
             raise DataError(
                 f"{folder / name}: expected a matrix of floats, found {values.dtype} of shape {values.shape}."
             )
-        check_finite(values, name, str(folder / name))
+        with _bar(f"checking {name}", len(values), show_progress) as bar:
+            check_finite(values, name, str(folder / name), on_rows=bar.update)
     if len(parts[0]) != len(parts[1]):
         raise DataError(
             f"{folder}: expected as many rows in {names[1]} as in {names[2]}, "
@@ -196,7 +198,7 @@ def _object_rows(path: Path, width: int) -> np.ndarray:
 def _pairs(path: Path, rows: np.ndarray, videos: int, music: int) -> Pairs:
     columns: list[np.ndarray] = []
     for column, (what, count) in enumerate((("video", videos), ("music", music))):
-        ids = _integers(path, rows[:, column], what)
+        ids = whole_numbers(path, rows[:, column], what)
         bad = np.flatnonzero((ids < 0) | (ids >= count))
         if bad.size:
             raise DataError(
@@ -207,44 +209,42 @@ def _pairs(path: Path, rows: np.ndarray, videos: int, music: int) -> Pairs:
     return Pairs(path, columns[0], columns[1])
 
 
-def _integers(path: Path, values: np.ndarray, what: str) -> np.ndarray:
-    try:
-        exact = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: expected whole numbers for {what}, but {error}.") from error
-    bad = np.flatnonzero(~(exact == np.floor(exact)))
-    if bad.size:
-        raise DataError(f"{path}, row {bad[0]}: expected a whole number for {what}, found {values[bad[0]]}.")
-    return exact.astype(np.int64)
-
-
 def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.ndarray:
     """(V, K) priors; a video outside the training rows has none in this layout and gets the training mean."""
-    lengths = np.fromiter((len(row) if hasattr(row, "__len__") else 0 for row in rows[:, 3]), np.int64, len(rows))
+    lengths = np.fromiter(
+        (len(row) if isinstance(row, (list, tuple)) or np.shape(row) else 0 for row in rows[:, 3]), np.int64, len(rows)
+    )
     odd = np.flatnonzero((lengths != lengths[0]) | (lengths == 0))
     if odd.size:
         raise DataError(
             f"{train.path}, row {odd[0]}: expected a prior of {lengths[0]} numbers, as in the first row, "
             f"found {lengths[odd[0]]}."
         )
-    try:
-        prior = np.array(rows[:, 3].tolist(), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{train.path}: expected priors of numbers, but {error}.") from error
-    sums = prior.sum(axis=1)
-    bad = np.flatnonzero(~((prior >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)))
+    prior = numbers(np.array(rows[:, 3].tolist(), dtype=object))
+    if prior is None or prior.shape != (len(rows), lengths[0]):  # slow, but only to name the row
+        each = [numbers(np.array(list(row), dtype=object)) for row in rows[:, 3]]
+        row = next(row for row, values in enumerate(each) if values is None or values.shape != (lengths[0],))
+        raise DataError(
+            f"{train.path}, row {row}: expected a prior of {lengths[0]} numbers, found {short(rows[row, 3])}."
+        )
+    bad = np.flatnonzero(~_are_probabilities(prior))
     if bad.size:
         raise DataError(
             f"{train.path}, row {bad[0]}: expected a prior of probabilities that sum to 1, "
             f"found {prior[bad[0]].tolist()}."
         )
     path = folder / "user_prior_mean.npy"
-    mean = np.asarray(load_array(path), dtype=np.float64) if path.is_file() else prior.mean(axis=0)
-    if mean.shape != (prior.shape[1],) or not abs(mean.sum() - 1) <= SUM_TOLERANCE:
-        raise DataError(f"{path}: expected {prior.shape[1]} probabilities, found {mean.tolist()}.")
+    mean = numbers(load_array(path)) if path.is_file() else prior.mean(axis=0)
+    if mean is None or mean.shape != (prior.shape[1],) or not _are_probabilities(mean[None])[0]:
+        found = "something else" if mean is None else mean.tolist()
+        raise DataError(f"{path}: expected {prior.shape[1]} probabilities, found {found}.")
     full = np.tile(mean, (videos, 1))
     full[train.video] = prior
     return full
+
+
+def _are_probabilities(rows: np.ndarray) -> np.ndarray:
+    return (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
 
 
 def _genres(train: Pairs, rows: np.ndarray, music: int, groups: int) -> list[list[int]]:
@@ -279,7 +279,10 @@ def _evaluation_rows(folder: Path, name: str, videos: int, music: int) -> Pairs:
         )
     negatives = []
     for row, cell in enumerate(rows[:, 2]):
-        ids = _integers(path, np.asarray(cell).reshape(-1), f"the negatives of row {row}")
+        ids = numbers(np.array(cell, dtype=None if isinstance(cell, np.ndarray) else object).reshape(-1))
+        ids = None if ids is None or (ids != np.floor(ids)).any() else ids.astype(np.int64)
+        if ids is None:
+            raise DataError(f"{path}, row {row}: expected whole numbers for the negatives, found {short(cell)}.")
         if not ids.size or ids.min() < 0 or ids.max() >= music:
             raise DataError(f"{path}, row {row}: expected negatives from 0 to {music - 1}, found {ids.tolist()[:5]}...")
         if (ids == pairs.music[row]).any():
@@ -296,10 +299,11 @@ def _weights(folder: Path, name: str, count: int) -> np.ndarray | None:
     path = folder / f"video_popularity_{name}.npy"
     if not path.is_file():
         return None
-    weights = np.asarray(load_array(path), dtype=np.float64)
-    if weights.shape != (count,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+    weights = numbers(load_array(path))
+    if weights is None or weights.shape != (count,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
         raise DataError(
-            f"{path}: expected {count} weights of at least 0, one a row of 100neg/{name}.npy, found {weights.shape}."
+            f"{path}: expected {count} weights of at least 0, one a row of 100neg/{name}.npy, found "
+            f"{'no numbers' if weights is None else weights.shape}."
         )
     return weights
 
@@ -337,12 +341,16 @@ def _cutoffs(data: ReleasedData) -> list[int]:
 
 
 def _copy(values: np.ndarray, path: Path, show_progress: bool) -> None:
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=values.shape)
-    with tqdm(
-        total=len(values), desc=path.name, unit="video", file=sys.stderr, disable=not show_progress or None
-    ) as bar:
+    """Write block by block to a file that is not mapped: its pages would count as memory of this process."""
+    dtype = values.dtype.newbyteorder("=")
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": values.shape}
+    with path.open("wb") as file, _bar(f"writing {path.name}", len(values), show_progress) as bar:
+        np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(values), _BLOCK_ROWS):
-            block = values[start : start + _BLOCK_ROWS]
-            mapped[start : start + len(block)] = block
+            block = np.ascontiguousarray(values[start : start + _BLOCK_ROWS], dtype=dtype)
+            file.write(block.data)
             bar.update(len(block))
-    mapped.flush()
+
+
+def _bar(what: str, rows: int, show: bool) -> tqdm:
+    return tqdm(total=rows, desc=what, unit="row", unit_scale=True, file=sys.stderr, disable=not show or None)

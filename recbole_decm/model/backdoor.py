@@ -24,14 +24,17 @@ class ConfounderFusion(nn.Module):
     Args:
         num_groups: K.
         latent_dimension: D.
+        near_identity: start so; otherwise with N(0, 1) embeddings and torch's linear layer.
     """
 
-    def __init__(self, num_groups: int, latent_dimension: int):
+    def __init__(self, num_groups: int, latent_dimension: int, near_identity: bool = True):
         super().__init__()
-        self.group_embedding = nn.Parameter(torch.randn(num_groups, latent_dimension) * latent_dimension**-0.5)
+        scale = latent_dimension**-0.5 if near_identity else 1.0
+        self.group_embedding = nn.Parameter(torch.randn(num_groups, latent_dimension) * scale)
         self.linear = nn.Linear(2 * latent_dimension, latent_dimension)
-        with torch.no_grad():
-            self.linear.weight[:, latent_dimension:] += torch.eye(latent_dimension)
+        if near_identity:
+            with torch.no_grad():
+                self.linear.weight[:, latent_dimension:] += torch.eye(latent_dimension)
 
     def forward(self, music: Tensor, prior: Tensor) -> Tensor:
         """Fuse music vectors (N, D) with the expected confounder under ``prior`` (K,); returns (N, D)."""

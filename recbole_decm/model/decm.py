@@ -14,13 +14,8 @@ from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
 from recbole_decm.model.backdoor import ConfounderFusion, batch_prior
-from recbole_decm.model.losses import (
-    hard_negative_hinge,
-    kl_annealing,
-    kl_divergence,
-    kl_to_standard_normal,
-    reconstruction_error,
-)
+from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
+from recbole_decm.model.objectives import MATCHINGS, TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings, MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
 
@@ -78,24 +73,33 @@ class CMVAE(ContextRecommender):
 
         s = self.settings
         towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+        logvar = s.initial_logvar if s.initial_weights == "adapted" else None
         self.encoders = torch.nn.ModuleDict(
-            {
-                name: GaussianEncoder(dim, s.latent_dimension, s.dropout_prob, s.initial_logvar)
-                for name, dim in towers.items()
-            }
+            {name: GaussianEncoder(dim, s.latent_dimension, s.dropout_prob, logvar) for name, dim in towers.items()}
         )
         self.decoders = torch.nn.ModuleDict(
-            {name: FeatureDecoder(s.latent_dimension, dim, s.dropout_prob) for name, dim in towers.items()}
+            {
+                name: FeatureDecoder(s.latent_dimension, dim, s.dropout_prob, s.decoder_relu)
+                for name, dim in towers.items()
+            }
         )
 
     # --- the method -----------------------------------------------------------------------------------------------
     def encode(self, modality: str, features: Tensor) -> Posterior:
-        """Posterior of ``visual`` or ``acoustic`` features, (B, F) -> (B, D); the mean has unit length if so set."""
+        """Posterior of ``visual`` or ``acoustic`` features, (B, F) -> (B, D); of unit length where so set."""
         mean, logvar = self.encoders[modality](features)
-        return Posterior(torch.nn.functional.normalize(mean, dim=1) if self.settings.normalize_mean else mean, logvar)
+        unit = torch.nn.functional.normalize
+        return Posterior(
+            unit(mean, dim=1) if self.settings.normalize_mean else mean,
+            unit(logvar, dim=1) if self.settings.normalize_logvar else logvar,
+        )
 
     def represent_music(self, latent: Tensor, prior: Tensor | None) -> Tensor:
         """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it."""
+        return latent
+
+    def decoding_latent(self, latent: Tensor, prior: Tensor | None) -> Tensor:
+        """What the video is generated from, given the music's latent vector (B, D); here the vector itself."""
         return latent
 
     def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
@@ -108,17 +112,19 @@ class CMVAE(ContextRecommender):
 
     def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
         s = self.settings
-        z_video, z_music = q_video.sample(), q_music.sample()
+        z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
         scores = video @ self.represent_music(tune, self.training_prior(videos)).T
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
+        same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
+        video_source = self.decoding_latent(z_music, self.training_prior(videos))
         kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
         return LossTerms(
-            matching=hard_negative_hinge(scores, same_music, s.margin, s.num_negatives),
+            matching=MATCHINGS[s.matching](scores, same_music if s.mask_same_music else same_pair, s),
             kl_video=kl_weight * kl_to_standard_normal(q_video),
             kl_music=kl_weight * kl_to_standard_normal(q_music),
             reconstruction_visual=s.reconstruction_weight
-            * reconstruction_error(self.decoders["visual"](z_music), visual),
+            * reconstruction_error(self.decoders["visual"](video_source), visual),
             reconstruction_acoustic=s.reconstruction_weight
             * reconstruction_error(self.decoders["acoustic"](z_video), acoustic),
         )
@@ -184,7 +190,8 @@ class DecCM(CMVAE):
         super().__init__(config, dataset)
         self.uploader_prior = dataset.uploader_prior.to(self.device)
         self.register_buffer("prior_mean", dataset.prior_mean.clone())
-        self.fusion = ConfounderFusion(len(dataset.prior_mean), self.settings.latent_dimension)
+        s = self.settings
+        self.fusion = ConfounderFusion(len(dataset.prior_mean), s.latent_dimension, s.initial_weights == "adapted")
         self.teacher: tuple[Posterior, Posterior] | None = None
 
     def attach_teacher(self, video: Posterior, music: Posterior) -> None:
@@ -193,6 +200,9 @@ class DecCM(CMVAE):
 
     def represent_music(self, latent, prior):
         return self.fusion(latent, prior)
+
+    def decoding_latent(self, latent, prior):
+        return self.represent_music(latent, prior) if self.settings.decode_from == "fused" else latent
 
     def training_prior(self, videos):
         return batch_prior(self.uploader_prior[videos])
@@ -206,5 +216,6 @@ class DecCM(CMVAE):
             return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         weight = self.settings.teacher_weight
         guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, (videos, music), strict=True))
-        divergences = [weight * kl_divergence(q, guide) for q, guide in zip((q_video, q_music), guides, strict=True)]
+        teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
+        divergences = [weight * teacher_kl(q, guide) for q, guide in zip((q_video, q_music), guides, strict=True)]
         return DeconfoundedLossTerms(*matcher, *divergences)

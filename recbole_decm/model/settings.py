@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from recbole_decm.errors import ConfigError
+from recbole_decm.model.objectives import MATCHINGS, OBJECTIVES, TEACHER_KLS
 
 
 def _in_range(low: float, high: float = float("inf"), open_low: bool = False):
@@ -22,6 +23,8 @@ _CHECKS = {
     "latent_dimension": _in_range(1),
     "dropout_prob": _in_range(0, 0.99),
     "margin": _in_range(0),
+    "music_loss_factor": _in_range(0),
+    "sampling_noise": _in_range(0),
     "num_negatives": _in_range(1),
     "reconstruction_weight": _in_range(0),
     "kl_weight": _in_range(0),
@@ -29,7 +32,14 @@ _CHECKS = {
     "initial_logvar": _in_range(-30, 10),
     "teacher_weight": _in_range(0),
 }
-_CHOICES = {"match_on": ("mean", "sample")}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "match_on": ("mean", "sample"),
+    "objective": tuple(OBJECTIVES),
+    "matching": tuple(MATCHINGS),
+    "teacher_kl": tuple(TEACHER_KLS),
+    "decode_from": ("latent", "fused"),
+    "initial_weights": ("adapted", "torch"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,14 @@ class MatcherSettings:
     reconstruction_weight: float
     kl_weight: float
     kl_anneal_epochs: int
+    objective: str
+    matching: str
+    mask_same_music: bool
+    music_loss_factor: float
+    normalize_logvar: bool
+    sampling_noise: float
+    decoder_relu: bool
+    initial_weights: str
 
     @classmethod
     def from_config(cls, config) -> MatcherSettings:
@@ -61,6 +79,8 @@ class MatcherSettings:
 class DecCMSettings(MatcherSettings):
     """Hyper-parameters of DecCM: the matcher's and the weight of the teacher."""
 
+    teacher_kl: str
+    decode_from: str
     teacher_weight: float
 
 

@@ -23,9 +23,11 @@ class Posterior(NamedTuple):
         """The same posterior on another device."""
         return Posterior(self.mean.to(device), self.logvar.to(device))
 
-    def sample(self) -> Tensor:
-        """One reparameterised draw, mean + eps * std with eps ~ N(0, I); (B, D)."""
-        return self.mean + torch.randn_like(self.mean) * (0.5 * self.logvar).exp()
+    def sample(self, noise: float = 1.0) -> Tensor:
+        """One reparameterised draw, mean + noise * eps * std with eps ~ N(0, I); (B, D). The mean for a noise of 0."""
+        if noise == 0:
+            return self.mean
+        return self.mean + noise * torch.randn_like(self.mean) * (0.5 * self.logvar).exp()
 
 
 class GaussianEncoder(nn.Module):
@@ -35,17 +37,19 @@ class GaussianEncoder(nn.Module):
         feature_dim: F.
         latent_dimension: D.
         dropout_prob: dropout on the normalised features.
-        initial_logvar: bias the logvar head starts from; at 0 the noise (norm sqrt(D)) drowns a unit mean.
+        initial_logvar: bias the logvar head starts from; at 0 the noise (norm sqrt(D)) drowns a unit mean. None leaves
+            the head as torch initialises it.
     """
 
-    def __init__(self, feature_dim: int, latent_dimension: int, dropout_prob: float, initial_logvar: float):
+    def __init__(self, feature_dim: int, latent_dimension: int, dropout_prob: float, initial_logvar: float | None):
         super().__init__()
         self.norm = nn.BatchNorm1d(feature_dim)
         self.dropout = nn.Dropout(dropout_prob)
         self.mean = nn.Linear(feature_dim, latent_dimension)
         self.logvar = nn.Linear(feature_dim, latent_dimension)
-        nn.init.constant_(self.logvar.bias, initial_logvar)
-        nn.init.zeros_(self.logvar.weight)
+        if initial_logvar is not None:
+            nn.init.constant_(self.logvar.bias, initial_logvar)
+            nn.init.zeros_(self.logvar.weight)
 
     def forward(self, features: Tensor) -> Posterior:
         """(B, F) -> posterior with (B, D) mean and logvar."""
@@ -54,18 +58,22 @@ class GaussianEncoder(nn.Module):
 
 
 class FeatureDecoder(nn.Module):
-    """Latent vector of one modality -> features of the other: BatchNorm, Dropout, Linear.
+    """Latent vector of one modality -> features of the other: BatchNorm, Dropout, Linear, and a ReLU if wanted.
 
     Args:
         latent_dimension: D.
         feature_dim: F of the other modality.
         dropout_prob: dropout on the normalised latent vector.
+        relu: cut negative outputs off, for features that are never negative.
     """
 
-    def __init__(self, latent_dimension: int, feature_dim: int, dropout_prob: float):
+    def __init__(self, latent_dimension: int, feature_dim: int, dropout_prob: float, relu: bool = False):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(latent_dimension), nn.Dropout(dropout_prob), nn.Linear(latent_dimension, feature_dim)
+            nn.BatchNorm1d(latent_dimension),
+            nn.Dropout(dropout_prob),
+            nn.Linear(latent_dimension, feature_dim),
+            *([nn.ReLU()] if relu else []),
         )
 
     def forward(self, latent: Tensor) -> Tensor:

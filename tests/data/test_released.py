@@ -108,7 +108,7 @@ def change_row(path, row, column, value):
         ("train.npy", 3, 0, 99, "row 3: expected a video from 0 to 59.*found 99"),
         ("train.npy", 3, 1, -1, "row 3: expected a music from 0 to 29.*found -1"),
         ("train.npy", 3, 1, 1.5, "row 3: expected a whole number for music, found 1.5"),
-        ("train.npy", 3, 1, "x", "expected whole numbers for music"),
+        ("train.npy", 3, 1, "x", "row 3: expected a whole number for music, found 'x'"),
         ("train.npy", 4, 2, "[__import__('os')]", "row 4: expected genres such as"),
         ("train.npy", 4, 2, "[7]", "row 4: expected genres from 0 to 3"),
         ("train.npy", 5, 3, [0.5, 0.5, 0.5, 0.5], "row 5: expected a prior of probabilities that sum to 1"),

@@ -1,0 +1,66 @@
+"""Objectives by name: the terms an objective may be put together from, and named sets of choices.
+
+``objective: released`` is a set of values for the keys of ``properties/model/<Model>.yaml``. The set stands above the
+model's and the data set's YAML and below config files, config dict and command line, so that a part given beside it
+wins: an ablation walks from the released code to ours one part at a time (``properties/ablation/released-*.yaml``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from recbole_decm.model.losses import hard_negative_hinge, kl_divergence
+from recbole_decm.model.released import released_matching, released_teacher_kl
+from recbole_decm.model.towers import Posterior
+
+if TYPE_CHECKING:
+    from recbole_decm.model.settings import MatcherSettings
+
+
+def _hinge(scores: Tensor, same_music: Tensor, s: MatcherSettings) -> Tensor:
+    return hard_negative_hinge(scores, same_music, s.margin, s.num_negatives)
+
+
+def _released(scores: Tensor, same_music: Tensor, s: MatcherSettings) -> Tensor:
+    return released_matching(scores, same_music, s.margin, s.num_negatives, s.music_loss_factor)
+
+
+# matching: NAME -> f(scores (B, B), same_music (B, B) bool, settings) -> () float. A further one is one more line.
+MATCHINGS: dict[str, Callable[[Tensor, Tensor, Any], Tensor]] = {"hinge": _hinge, "released": _released}
+
+# teacher_kl: NAME -> f(student, teacher) -> () float.
+TEACHER_KLS: dict[str, Callable[[Posterior, Posterior], Tensor]] = {
+    "kl": kl_divergence,
+    "released": released_teacher_kl,
+}
+
+# objective: NAME -> values that differ from what the model's YAML says.
+OBJECTIVES: dict[str, MappingProxyType[str, Any]] = {
+    "ours": MappingProxyType({}),
+    "released": MappingProxyType(
+        {
+            "matching": "released",
+            "match_on": "sample",
+            "mask_same_music": False,
+            "margin": 0.05,
+            "num_negatives": 40,
+            "music_loss_factor": 1.0,
+            "teacher_kl": "released",
+            "teacher_weight": 5e-5,
+            "normalize_mean": True,
+            "normalize_logvar": True,
+            "sampling_noise": 1.0,
+            "kl_weight": 1.0,
+            "kl_anneal_epochs": 0,
+            "reconstruction_weight": 1.0,
+            "decode_from": "fused",
+            "decoder_relu": True,
+            "initial_weights": "torch",
+            "dropout_prob": 0.2,
+        }
+    ),
+}
