@@ -48,12 +48,17 @@ def compare(
     for model, seed in jobs:
         on_start(model, seed)
         trained, test = run_config(DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed}))
-        metrics = test if test is not None else trained.valid_result
-        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **(metrics or {})}
+        metrics = dict((test if test is not None else trained.valid_result) or {})
+        for name, found in trained.extra_results.items():
+            metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
+        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **metrics}
 
 
 def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
-    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed."""
+    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed.
+
+    With more than ten columns the table is turned, a line a metric, so that it fits a screen.
+    """
     seeds = sorted(rows["seed"].unique().tolist())
     names = [name for name in rows.columns if name not in ("model", "seed")]
     lines = []
@@ -66,4 +71,7 @@ def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str
             cells.append(text + (f" ± {group[name].std(ddof=1):.4f}" if len(group) > 1 and name != "seconds" else ""))
         lines.append(cells)
     head = f"{dataset}, test, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    return f"{head}\n" + tabulate(lines, headers=["model", *names], disable_numparse=True)
+    headers = ["model", *names]
+    if len(names) > 10:
+        headers, *lines = map(list, zip(*[headers, *lines], strict=True))
+    return f"{head}\n" + tabulate(lines, headers=headers, disable_numparse=True)

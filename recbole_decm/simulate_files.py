@@ -21,8 +21,9 @@ TEXT_LIMIT = 2_000_000
 _YAML = """\
 # A simulated data set with ground truth; the teacher's pairs are in {name}-pgc.
 benchmark_filename: [train, valid, test]  # (list) Ready-made splits.
+extra_tests: [do]               # (list) The test videos' choices under intervention, reported as test_do.
 eval_args: {{mode: full}}         # (dict) Rank the whole catalogue.
-metrics: [Recall, NDCG, MRR]    # (list) Evaluation metrics.
+metrics: [Recall, NDCG, MRR, GenreKL, MajorityShare, AveragePopularity]  # (list) Evaluation metrics.
 topk: [5, 10, 20]               # (list) Cut-offs of the metrics.
 valid_metric: NDCG@10           # (str) The metric that chooses the epoch.
 """

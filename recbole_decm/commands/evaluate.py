@@ -22,6 +22,6 @@ def evaluate_command(checkpoint: Path, arguments: tuple[str, ...]) -> None:
     from recbole_decm.quick_start import evaluate
 
     result = evaluate(checkpoint, [part for part in arguments if part])
-    for phase in ("valid", "test"):
+    for phase in ("valid", "test", *(key for key in result if key.startswith("test_"))):
         if result[phase] is not None:
-            click.echo(f"{phase:5s}  " + "  ".join(f"{name} {value:.4f}" for name, value in result[phase].items()))
+            click.echo(f"{phase:7s}  " + "  ".join(f"{name} {value:.4f}" for name, value in result[phase].items()))

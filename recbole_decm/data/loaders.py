@@ -170,9 +170,10 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
 
     Args:
         seen: earlier splits, whose music of the same videos is not ranked.
-        phase: ``valid`` or ``test``; names the candidate file and seeds the draw.
+        phase: ``valid``, ``test`` or the name of an extra test set, which is evaluated as the test is; names the
+            candidate file and seeds the draw.
     """
-    mode = config["eval_args"]["mode"][phase]
+    mode = config["eval_args"]["mode"]["valid" if phase == "valid" else "test"]
     if mode == "full":
         return FullRankingLoader(config, dataset, seen)
     base = _RankingLoader(config, dataset, seen)
@@ -211,3 +212,17 @@ def prepare_data(config, dataset: DecCMDataset):
     loaders.append(evaluation_loader(config, valid, [train], "valid"))
     loaders.append(evaluation_loader(config, test, [train, valid], "test") if test is not None else None)
     return tuple(loaders)
+
+
+def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | CandidateLoader]:
+    """Loaders of the further test sets in ``extra_tests``, by name.
+
+    Args:
+        loaders: (train, valid, test) of :func:`prepare_data`.
+    """
+    names = config["extra_tests"] or []
+    taken = ("train", "valid", "test")
+    if not isinstance(names, list) or any(not isinstance(name, str) or not name or name in taken for name in names):
+        raise ConfigError(f"extra_tests: expected a list of names other than {', '.join(taken)}, found {names!r}.")
+    train, valid = (loader._dataset for loader in loaders[:2])
+    return {name: evaluation_loader(config, train.read_extra_test(name), [train, valid], name) for name in names}
