@@ -46,9 +46,8 @@ class DecCMDataset(Dataset):
         self.for_context = not self.for_matching and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE)
         needed = registry.resources_of(config["metrics"])
         self.needs_prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in needed
-        self.needs_genre = "data.genre_membership" in needed or (
-            self.needs_prior and config["uploader_prior"] == "train"
-        )
+        self.needs_genre = "data.genre_membership" in needed or config["confounder_fusion"] == "genre"
+        self.needs_genre |= self.needs_prior and config["uploader_prior"] == "train"
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self.features: dict[str, FeatureMatrix] = {}
