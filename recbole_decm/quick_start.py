@@ -168,6 +168,26 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     return trained, test
 
 
+def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig:
+    """The config that evaluates a checkpoint.
+
+    Args:
+        content: of :func:`~recbole_decm.checkpoint.read_checkpoint`.
+        arguments: ``--key=value``, above the values the checkpoint was trained with.
+    """
+    given = parse_arguments(list(arguments))
+    dataset = given.get("dataset", content["dataset"])
+    data_path = str(Path(content["config"]["data_path"]).parent)
+    values = {
+        key: value
+        for key, value in content["config"].items()
+        if key in _EVALUATION_KEYS | _model_keys(content["model"]) - {"train_neg_sample_args"}  # RecBole filled it in
+    }
+    values |= {"checkpoint": None, "result_file": None}
+    values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
+    return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
+
+
 def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     """Metrics of a checkpoint, on the data set it was trained on or on another of the same features.
 
@@ -180,17 +200,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
         set of ``extra_tests`` adds ``test_<name>``.
     """
     content = read_checkpoint(checkpoint)
-    given = parse_arguments(list(arguments))
-    dataset = given.get("dataset", content["dataset"])
-    data_path = str(Path(content["config"]["data_path"]).parent)
-    values = {
-        key: value
-        for key, value in content["config"].items()
-        if key in _EVALUATION_KEYS | _model_keys(content["model"]) - {"train_neg_sample_args"}  # RecBole filled it in
-    }
-    values |= {"checkpoint": None, "result_file": None}
-    values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
-    config = DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
+    config = restored_config(content, arguments)
     result_file = _result_file(config)
     seconds: dict[str, float] = {}
     model, (train_data, *eval_data) = build(config, seconds)
@@ -209,7 +219,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
         write_result(
             result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(train_data._dataset)}
         )
-    return {"model": content["model"], "dataset": dataset, "valid": valid, "test": test, **extra}
+    return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
 
 
 # Of a checkpoint's config, what an evaluation takes over: the data protocol and the model's own keys.

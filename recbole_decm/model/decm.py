@@ -255,6 +255,22 @@ class DecCM(CMVAE):
             return self._summed_over_groups(video, self.fusion.key(tune, genres), priors, first=0)
         return fused_scores(self.fusion, video, tune, priors, genres)
 
+    def scores_under(self, video: Tensor, music: Tensor, priors: Tensor, ids: Tensor) -> Tensor:
+        """Scores of latent vectors under any P(k): what an audit compares.
+
+        Args:
+            video: (B, D); music: (N, D) of the music ``ids`` (N,); priors: (B, K). All of the fusion's dtype.
+
+        Returns:
+            (B, N).
+        """
+        if self.settings.backdoor == "none":
+            return video @ music.T
+        genres = None if self.genres is None else self.genres[ids].to(music.dtype)
+        if self.settings.backdoor == "exact":
+            return self._summed_over_groups(video, self.fusion.key(music, genres), priors, first=0)
+        return fused_scores(self.fusion, video, music, priors, genres)
+
     def _summed_over_groups(self, video, key, priors, first):
         scores = group_scores(self.fusion, video, key, self.num_groups)
         return adjusted_log_softmax(scores, priors, self.settings.backdoor_temperature, first)

@@ -161,6 +161,13 @@ FUSIONS = {
 }
 
 
+WHY_NO_RANK_CHANGES = {
+    "linear": "The linear fusion adds the same number, video . (A sum_k P(k) e_k + c), to every music of a video, "
+    "whatever P(k) is.",
+}
+"""Why a fusion cannot change a ranking, where that follows from its form."""
+
+
 def fused_scores(fusion: Fusion, video: Tensor, music: Tensor, priors: Tensor, genres: Tensor | None = None) -> Tensor:
     """Scores of B videos, each under a prior of its own, with N music: one matrix product.
 
