@@ -35,7 +35,9 @@ def compare(
     arguments: Sequence[str] = (),
     on_start: Callable[[str, int], None] = lambda model, seed: None,
 ) -> Iterator[dict]:
-    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <test metrics>}`` as they finish.
+    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <metrics>}`` as they finish.
+
+    Metrics are the test's, ``valid:<metric>``, the score that chose the epoch, and ``<name>:<metric>`` of extra tests.
 
     Raises:
         ConfigError: before any training, for a key that no model of the comparison knows.
@@ -47,8 +49,10 @@ def compare(
             raise ConfigError(f"command line: expected a key that one of the models reads, found '{key}'.")
     for model, seed in jobs:
         on_start(model, seed)
-        trained, test = run_config(DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed}))
-        metrics = dict((test if test is not None else trained.valid_result) or {})
+        config = DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed})
+        trained, test = run_config(config)
+        metrics = {f"valid:{config['valid_metric'].lower()}": trained.valid_score}
+        metrics |= dict((test if test is not None else trained.valid_result) or {})
         for name, found in trained.extra_results.items():
             metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
         yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **metrics}

@@ -19,7 +19,8 @@ from recbole_decm.checkpoint import read_checkpoint
 from recbole_decm.config import RECBOLE_PROPERTIES, DecCMConfig, parse_arguments, read_yaml
 from recbole_decm.data.atomic import write_text
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.loaders import extra_test_loaders, prepare_data
+from recbole_decm.data.extra_tests import extra_test_loaders
+from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError
 from recbole_decm.paths import shipped
 

@@ -39,5 +39,5 @@ def ranking_agreement(student: np.ndarray, teacher: np.ndarray, k: int) -> dict[
     centred = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
     norms = [np.sqrt((rank**2).sum(axis=1)) for rank in centred]
     spearman = (centred[0] * centred[1]).sum(axis=1) / np.maximum(norms[0] * norms[1], 1e-300)
-    kendall = np.mean([kendalltau(*pair).statistic for pair in zip(student, teacher, strict=True)])
+    kendall = np.mean([kendalltau(*pair)[0] for pair in zip(student, teacher, strict=True)])
     return {"overlap": float(overlap), "spearman": float(spearman.mean()), "kendall": float(kendall)}

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 from recbole.data.dataset import Dataset
-from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType, ModelType
 
 from recbole_decm import registry
@@ -78,7 +77,7 @@ class DecCMDataset(Dataset):
         path = Path(filepath)
         separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
         header = atomic.read_header(path, separator, encoding)
-        self._check_header(path, header, source)
+        self.check_header(path, header, source)
         load_col, unload_col = self._get_load_and_unload_col(source)
         fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
         read_by_model = self._fields_the_model_reads(fields, source)
@@ -106,7 +105,8 @@ class DecCMDataset(Dataset):
         self._check_ids(path, frame, source)
         return frame
 
-    def _check_header(self, path, header, source):
+    def check_header(self, path, header, source):
+        """Raise DataError unless a file of this kind has its ids, and every field that is known its type."""
         expected = {}
         if source == FeatureSource.INTERACTION:
             expected = {self.uid_field: ["token"], self.iid_field: ["token"]}
@@ -280,37 +280,6 @@ class DecCMDataset(Dataset):
             for name, value in shared.items():
                 setattr(split, name, value)
         return [*splits, None][:3]
-
-    def read_extra_test(self, name: str) -> DecCMDataset:
-        """A further test set beside the splits: the rows of ``<dataset>.<name>.inter``, in this data set's ids.
-
-        Raises:
-            DataError: no such file, or a video or music that the data set does not have.
-        """
-        path = Path(self.dataset_path) / f"{self.dataset_name}.{name}.inter"
-        if not path.is_file():
-            raise DataError(f"{path}: expected the test set '{name}' of extra_tests, found no file.")
-        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
-        header = atomic.read_header(path, separator, encoding)
-        self._check_header(path, header, FeatureSource.INTERACTION)
-        weighted = [self.ipw_field] if self.ipw_field in header else []
-        cells = atomic.read_columns(path, [self.uid_field, self.iid_field, *weighted], separator, encoding)
-        if cells.empty:
-            raise DataError(f"{path}: expected at least one line below the header, found none.")
-        columns = {}
-        for field in (self.uid_field, self.iid_field):
-            ids = pd.Index(self.field2id_token[field]).get_indexer(cells[field].to_numpy())
-            unknown = np.flatnonzero(ids < 1)
-            if unknown.size:
-                what = "video" if field == self.uid_field else "music"
-                raise DataError(
-                    f"{path}, line {unknown[0] + 2}: expected a {what} of the data set, "
-                    f"found '{cells[field].iloc[unknown[0]]}'."
-                )
-            columns[field] = torch.from_numpy(ids.astype(np.int64))
-        for field in weighted:
-            columns[field] = torch.from_numpy(atomic.parse_floats(path, field, cells[field].to_numpy()))
-        return self.copy(Interaction(columns))
 
     def _build_priors(self, videos, music):
         if self._reads_prior:

@@ -212,17 +212,3 @@ def prepare_data(config, dataset: DecCMDataset):
     loaders.append(evaluation_loader(config, valid, [train], "valid"))
     loaders.append(evaluation_loader(config, test, [train, valid], "test") if test is not None else None)
     return tuple(loaders)
-
-
-def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | CandidateLoader]:
-    """Loaders of the further test sets in ``extra_tests``, by name.
-
-    Args:
-        loaders: (train, valid, test) of :func:`prepare_data`.
-    """
-    names = config["extra_tests"] or []
-    taken = ("train", "valid", "test")
-    if not isinstance(names, list) or any(not isinstance(name, str) or not name or name in taken for name in names):
-        raise ConfigError(f"extra_tests: expected a list of names other than {', '.join(taken)}, found {names!r}.")
-    train, valid = (loader._dataset for loader in loaders[:2])
-    return {name: evaluation_loader(config, train.read_extra_test(name), [train, valid], name) for name in names}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers.running import make_config, run_quick
 
-from recbole_decm.compare import compare
+from recbole_decm.compare import compare, format_table
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.loaders import extra_test_loaders, prepare_data
+from recbole_decm.data.extra_tests import extra_test_loaders
+from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.quick_start import evaluate, run_config
 
@@ -44,6 +46,11 @@ def test_run_and_compare_report_them(extra):
     arguments = [f"--data_path={extra}", "--extra_tests=['other']", "--epochs=1", "--train_batch_size=64"]
     (row,) = compare([("CMVAE", 2020)], "planted", arguments)
     assert row["other:recall@10"] == pytest.approx(result["test_other_result"]["recall@10"])
+    assert row["valid:ndcg@10"] == pytest.approx(result["best_valid_score"])
+    wide = pd.DataFrame([{**row, **{f"more:recall@{k}": 0.5 for k in range(8)}}])
+    assert format_table(pd.DataFrame([row]), ["CMVAE"], "planted").splitlines()[3].startswith("CMVAE")
+    turned = format_table(wide, ["CMVAE"], "planted").splitlines()
+    assert turned[1].split() == ["model", "CMVAE"] and turned[-1].split() == ["more:recall@7", "0.5000"]
 
 
 def test_candidates_are_drawn_once_and_leave_the_positives_out(extra):
@@ -61,8 +68,8 @@ def test_candidates_are_drawn_once_and_leave_the_positives_out(extra):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video_id:token\tmusic_id:token\nv110\tnope\n", r"planted\.do\.inter, line 2: expected a music .*'nope'"),
-        ("video_id:token\tmusic_id:token\nv110\tm1\nnope\tm1\n", r"line 3: expected a video of the data set"),
+        ("video_id:token\tmusic_id:token\nv110\tnope\n", r"planted\.do\.inter, line 2: expected a 'music_id' .*'nope'"),
+        ("video_id:token\tmusic_id:token\nv110\tm1\nnope\tm1\n", r"line 3: expected a 'video_id' of the data set"),
         ("video_id:token\tmusic_id:token\n", "expected at least one line"),
         ("video_id:token\nv110\n", "line 1: expected a field 'music_id:token'"),
         (None, r"planted\.do\.inter: expected the test set 'do' of extra_tests, found no file"),
@@ -85,3 +92,14 @@ def test_average_popularity_is_that_of_the_lists(planted):
     """Every planted music is chosen equally often: 420 training pairs of 40 music are 10.5 each."""
     result = run_quick("CMVAE", planted, metrics=["NDCG", "AveragePopularity"], topk=[10, 39], epochs=1)
     assert result["test_result"]["averagepopularity@39"] == pytest.approx(10.5, abs=0.2)
+
+
+def test_weights_of_its_own(extra):
+    path = extra / "planted" / "planted.other.inter"
+    head, *rows = path.read_text().splitlines()
+    weighted = [f"{row}\t{weight}" for weight, row in enumerate(rows, start=1)]
+    path.write_text("\n".join([f"{head}\tipw_weight:float", *weighted]) + "\n")
+    config = make_config("CMVAE", extra, extra_tests=["other"])
+    loader = extra_test_loaders(config, prepare_data(config, DecCMDataset(config)))["other"]
+    by_video = {int(row.split("\t")[0][1:]): weight for weight, row in enumerate(rows, start=1)}
+    assert loader.weights.tolist() == [by_video[video - 1] for video in loader.users.tolist()]
