@@ -1,7 +1,7 @@
 """Training and evaluation speed of DecCM against RecBole's DSSM, in one run, at the paper's feature sizes.
 
-DSSM runs twice: through RecBole's own data path, which carries the raw vectors as float_seq columns, and as this package
-runs it, on PCA-reduced vectors. Ratios of one run can be compared between machines; absolute rates cannot.
+DSSM runs twice: through RecBole's own data path, which carries the raw vectors as float_seq columns, and as this
+package runs it, on PCA-reduced vectors. Ratios of one run can be compared between machines; absolute rates cannot.
 """
 
 from __future__ import annotations

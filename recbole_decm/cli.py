@@ -16,6 +16,12 @@ COMMANDS = {
     "run": ("recbole_decm.commands.run", "run_command", "Train and test one model."),
     "compare": ("recbole_decm.commands.compare", "compare_command", "Train several models and print one table."),
     "evaluate": ("recbole_decm.commands.evaluate", "evaluate_command", "Metrics of a checkpoint."),
+    "audit": ("recbole_decm.commands.audit", "audit_command", "Does the adjustment of a checkpoint do anything?"),
+    "teacher-sweep": (
+        "recbole_decm.commands.teacher_sweep",
+        "teacher_sweep_command",
+        "Validation scores by the weight of the teacher.",
+    ),
     "simulate": ("recbole_decm.commands.simulate", "simulate_command", "Write a simulated data set with ground truth."),
     "import-released": (
         "recbole_decm.commands.import_released",

@@ -35,7 +35,9 @@ def compare(
     arguments: Sequence[str] = (),
     on_start: Callable[[str, int], None] = lambda model, seed: None,
 ) -> Iterator[dict]:
-    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <test metrics>}`` as they finish.
+    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <metrics>}`` as they finish.
+
+    Metrics are the test's, ``valid:<metric>``, the score that chose the epoch, and ``<name>:<metric>`` of extra tests.
 
     Raises:
         ConfigError: before any training, for a key that no model of the comparison knows.
@@ -47,13 +49,20 @@ def compare(
             raise ConfigError(f"command line: expected a key that one of the models reads, found '{key}'.")
     for model, seed in jobs:
         on_start(model, seed)
-        trained, test = run_config(DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed}))
-        metrics = test if test is not None else trained.valid_result
-        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **(metrics or {})}
+        config = DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed})
+        trained, test = run_config(config)
+        metrics = {f"valid:{config['valid_metric'].lower()}": trained.valid_score}
+        metrics |= dict((test if test is not None else trained.valid_result) or {})
+        for name, found in trained.extra_results.items():
+            metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
+        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **metrics}
 
 
 def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
-    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed."""
+    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed.
+
+    With more than ten columns the table is turned, a line a metric, so that it fits a screen.
+    """
     seeds = sorted(rows["seed"].unique().tolist())
     names = [name for name in rows.columns if name not in ("model", "seed")]
     lines = []
@@ -66,4 +75,7 @@ def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str
             cells.append(text + (f" ± {group[name].std(ddof=1):.4f}" if len(group) > 1 and name != "seconds" else ""))
         lines.append(cells)
     head = f"{dataset}, test, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-    return f"{head}\n" + tabulate(lines, headers=["model", *names], disable_numparse=True)
+    headers = ["model", *names]
+    if len(names) > 10:
+        headers, *lines = map(list, zip(*[headers, *lines], strict=True))
+    return f"{head}\n" + tabulate(lines, headers=headers, disable_numparse=True)

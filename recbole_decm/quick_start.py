@@ -19,6 +19,7 @@ from recbole_decm.checkpoint import read_checkpoint
 from recbole_decm.config import RECBOLE_PROPERTIES, DecCMConfig, parse_arguments, read_yaml
 from recbole_decm.data.atomic import write_text
 from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError
 from recbole_decm.paths import shipped
@@ -35,6 +36,8 @@ class Trained:
     train_pairs: int
     valid_score: float
     valid_result: dict | None
+    extra_data: dict[str, Any] = field(default_factory=dict)
+    extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -77,6 +80,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
     seconds: dict[str, float] = {}
     model, (train_data, valid_data, test_data) = build(config, seconds)
+    extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
     if "teacher" in config and hasattr(model, "attach_teacher"):
         with _timed(seconds, "teacher"):
             path = teacher.find_or_train(config)
@@ -91,7 +95,8 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     with _timed(seconds, "train"):
         score, result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     pairs = len(train_data._dataset)
-    return Trained(config, model, trainer, test_data, pairs, float(score), plain_metrics(result), seconds)
+    valid = plain_metrics(result)
+    return Trained(config, model, trainer, test_data, pairs, float(score), valid, extra_data, seconds=seconds)
 
 
 def plain_metrics(result: dict | None) -> dict[str, float] | None:
@@ -118,7 +123,8 @@ def run(
         arguments: ``--key=value`` command-line arguments, above everything else.
 
     Returns:
-        RecBole's ``{"best_valid_score", "valid_score_bigger", "best_valid_result", "test_result"}``.
+        RecBole's ``{"best_valid_score", "valid_score_bigger", "best_valid_result", "test_result"}``, and
+        ``test_<name>_result`` for each test set of ``extra_tests``.
 
     Raises:
         DecCMError: bad config, data or checkpoint.
@@ -130,6 +136,7 @@ def run(
         "valid_score_bigger": config["valid_metric_bigger"],
         "best_valid_result": trained.valid_result,
         "test_result": test,
+        **{f"{name}_result": metrics for name, metrics in trained.extra_results.items()},
     }
 
 
@@ -145,15 +152,41 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     trained = fit(config, saved)
     with _timed(trained.seconds, "test"):
         test = trained.trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
+        for name, data in trained.extra_data.items():
+            found = trained.trainer.evaluate(data, load_best_model=saved, show_progress=config["show_progress"])
+            trained.extra_results[f"test_{name}"] = plain_metrics(found) or {}
     test = plain_metrics(test)
     getLogger().info(set_color("best valid ", "yellow") + f": {trained.valid_result}")
     getLogger().info(set_color("test result", "yellow") + f": {test}")
+    for name, metrics in trained.extra_results.items():
+        getLogger().info(set_color(name, "yellow") + f": {metrics}")
     if result_file:
         checkpoint = trained.trainer.saved_model_file if saved else None
         result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
         result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": trained.train_pairs}
+        result |= trained.extra_results
         write_result(result_file, config, result)
     return trained, test
+
+
+def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig:
+    """The config that evaluates a checkpoint.
+
+    Args:
+        content: of :func:`~recbole_decm.checkpoint.read_checkpoint`.
+        arguments: ``--key=value``, above the values the checkpoint was trained with.
+    """
+    given = parse_arguments(list(arguments))
+    dataset = given.get("dataset", content["dataset"])
+    data_path = str(Path(content["config"]["data_path"]).parent)
+    values = {
+        key: value
+        for key, value in content["config"].items()
+        if key in _EVALUATION_KEYS | _model_keys(content["model"]) - {"train_neg_sample_args"}  # RecBole filled it in
+    }
+    values |= {"checkpoint": None, "result_file": None}
+    values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
+    return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
 
 
 def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
@@ -164,34 +197,30 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
         arguments: ``--key=value``, above the values the checkpoint was trained with.
 
     Returns:
-        ``{"model", "dataset", "valid", "test"}`` with metrics by name; test is None without a test split.
+        ``{"model", "dataset", "valid", "test"}`` with metrics by name; test is None without a test split. Each test
+        set of ``extra_tests`` adds ``test_<name>``.
     """
     content = read_checkpoint(checkpoint)
-    given = parse_arguments(list(arguments))
-    dataset = given.get("dataset", content["dataset"])
-    data_path = str(Path(content["config"]["data_path"]).parent)
-    values = {
-        key: value
-        for key, value in content["config"].items()
-        if key in _EVALUATION_KEYS | _model_keys(content["model"])
-    }
-    values |= {"checkpoint": None, "result_file": None}
-    values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
-    config = DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
+    config = restored_config(content, arguments)
     result_file = _result_file(config)
     seconds: dict[str, float] = {}
     model, (train_data, *eval_data) = build(config, seconds)
     trainer = registry.trainer_class(config)(config, model)
     trainer.eval_collector.data_collect(train_data)
+    extra_data = extra_test_loaders(config, (train_data, *eval_data))
     with _timed(seconds, "test"):
         found = [trainer.evaluate(data, model_file=checkpoint) for data in eval_data]
+        extra = {
+            f"test_{name}": plain_metrics(trainer.evaluate(data, model_file=checkpoint))
+            for name, data in extra_data.items()
+        }
     valid, test = map(plain_metrics, found)
     if result_file:
-        result = {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
+        result = extra | {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
         write_result(
             result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(train_data._dataset)}
         )
-    return {"model": content["model"], "dataset": dataset, "valid": valid, "test": test}
+    return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
 
 
 # Of a checkpoint's config, what an evaluation takes over: the data protocol and the model's own keys.
@@ -224,6 +253,7 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     """Write the results of a run as JSON, whole or not at all, with the keys that readers rely on."""
     names = {key: config[key] for key in ("model", "dataset", "seed")}
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
-    order = ("valid", "test", "seconds", "epochs", "train_pairs", "checkpoint")
+    order = ("valid", "test", *(key for key in result if key.startswith("test_")))
+    order += ("seconds", "epochs", "train_pairs", "checkpoint")
     content = names | {key: result[key] for key in order} | {"seconds": seconds}
     write_text(path, json.dumps(content, indent=2) + "\n")

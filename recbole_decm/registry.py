@@ -22,6 +22,8 @@ MODELS = {
 METRICS = {
     "IPWRecall": "recbole_decm.evaluation.adapters",
     "IPWNDCG": "recbole_decm.evaluation.adapters",
+    "GenreKL": "recbole_decm.evaluation.adapters",
+    "MajorityShare": "recbole_decm.evaluation.adapters",
 }
 
 
@@ -71,6 +73,12 @@ def trainer_class(config) -> type:
     if config["model"] in MODELS:
         return DecCMTrainer
     return with_checkpoints(get_trainer(config["MODEL_TYPE"], config["model"]))
+
+
+def resources_of(metrics: str | Iterable[str]) -> set[str]:
+    """What some metrics need, such as ``rec.prior``, by RecBole's table; an unknown metric needs nothing."""
+    names = [metrics] if isinstance(metrics, str) else metrics
+    return {need for name in names for need in recbole_metrics.metric_information.get(str(name).lower(), ())}
 
 
 def register_metrics() -> None:

@@ -233,24 +233,3 @@ def features(
         signal = latent[start : start + rows] @ projection
         signal += noise * rng.standard_normal(signal.shape, dtype=np.float32)
         yield np.maximum(signal, 0, out=signal)
-
-
-@dataclass(frozen=True)
-class OracleScores:
-    """What ranking by the true match reaches on test videos: recall@10, and the largest genre's share of its lists."""
-
-    recall_observed: float
-    recall_intervened: float
-    majority_share: float
-
-
-def oracle(simulation: Simulation, test: slice, k: int = 10) -> OracleScores:
-    """Rank the catalogue by the true match, for the test videos."""
-    match = simulation.uploads.latent[test] @ simulation.catalogue.latent.T
-    k = min(k, match.shape[1] - 1)
-    top = np.argpartition(-match, k, axis=1)[:, :k]
-    hits = [
-        (top == choice[test][:, None]).any(axis=1).mean() for choice in (simulation.observed, simulation.intervened)
-    ]
-    majority = np.argmax(np.bincount(simulation.catalogue.genre))
-    return OracleScores(float(hits[0]), float(hits[1]), float((simulation.catalogue.genre[top] == majority).mean()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
@@ -11,18 +12,22 @@ import numpy as np
 
 from recbole_decm.data.atomic import write_atomic, write_text
 from recbole_decm.data.folders import replacing
+from recbole_decm.reference import Truth, references
 from recbole_decm.simulate import Catalogue, Simulation, features
 
 SPLIT = (0.8, 0.1, 0.1)
 PGC_SPLIT = (0.9, 0.1)
+REFERENCE_K = 10
+"""Cut-off of the references."""
 TEXT_LIMIT = 2_000_000
 """Visual numbers beyond which features go to .npy files instead of text."""
 
 _YAML = """\
 # A simulated data set with ground truth; the teacher's pairs are in {name}-pgc.
 benchmark_filename: [train, valid, test]  # (list) Ready-made splits.
+extra_tests: [do]               # (list) The test videos' choices under intervention, reported as test_do.
 eval_args: {{mode: full}}         # (dict) Rank the whole catalogue.
-metrics: [Recall, NDCG, MRR]    # (list) Evaluation metrics.
+metrics: [Recall, NDCG, MRR, GenreKL, MajorityShare, AveragePopularity]  # (list) Evaluation metrics.
 topk: [5, 10, 20]               # (list) Cut-offs of the metrics.
 valid_metric: NDCG@10           # (str) The metric that chooses the epoch.
 """
@@ -52,9 +57,9 @@ def write_simulation(simulation: Simulation, out: Path, name: str, command: str 
         command: the command to record in the YAML files.
 
     Returns:
-        ``out/name``. Beside the atomic files it holds ``name.do.inter``, the test videos' choices under intervention,
-        and ``name.truth.npz`` with ``video_latent`` (V, d), ``music_latent`` (M, d) and ``genre`` (M,), rows in file
-        order.
+        ``out/name``. Beside the atomic files it holds ``name.do.inter``, the test videos' choices under intervention;
+        ``name.truth.npz`` with ``video_latent`` (V, d), ``music_latent`` (M, d) and ``genre`` (M,), rows in file
+        order; and ``name.references.json``, what oracle and feature ceiling reach on the test videos.
 
     Raises:
         ConfigError: the folder exists and ``overwrite`` is not set.
@@ -76,17 +81,23 @@ def _write_ugc(simulation: Simulation, folder: Path, name: str, command: str) ->
         "uploader_genre:float_seq": uploads.preferences[uploads.uploader],
     }
     item = {"music_id:token": music, "genre:token_seq": [[f"g{genre}"] for genre in simulation.catalogue.genre]}
-    text = _write_features(simulation, folder, name, uploads.latent, simulation.catalogue, user, item, rngs, 1.0)
-    for part, rows in zip(("train", "valid", "test"), split_bounds(config.videos, SPLIT), strict=True):
+    matrices = _write_features(simulation, folder, name, uploads.latent, simulation.catalogue, user, item, rngs, 1.0)
+    train, valid, test = split_bounds(config.videos, SPLIT)
+    for part, rows in (("train", train), ("valid", valid), ("test", test)):
         _write_pairs(folder / f"{name}.{part}.inter", videos[rows], simulation.observed[rows], music)
-        if part == "test":
-            _write_pairs(folder / f"{name}.do.inter", videos[rows], simulation.intervened[rows], music)
+    _write_pairs(folder / f"{name}.do.inter", videos[test], simulation.intervened[test], music)
+    truth = Truth(uploads.latent, simulation.catalogue.latent, simulation.catalogue.genre)
     np.savez_compressed(
         folder / f"{name}.truth.npz",
-        video_latent=uploads.latent,
-        music_latent=simulation.catalogue.latent,
-        genre=simulation.catalogue.genre,
+        video_latent=truth.video_latent,
+        music_latent=truth.music_latent,
+        genre=truth.genre,
     )
+    choices = {"test": simulation.observed[test], "do": simulation.intervened[test]}
+    visual, acoustic = matrices
+    found = {"k": REFERENCE_K, **references(truth, visual, acoustic, train, test, choices, REFERENCE_K)}
+    write_text(folder / f"{name}.references.json", json.dumps(found, indent=2) + "\n")
+    text = not isinstance(matrices[0], np.memmap)
     _write_yaml(simulation, folder / f"{name}.yaml", _YAML.format(name=name), name, text, command)
 
 
@@ -98,9 +109,10 @@ def _write_pgc(simulation: Simulation, folder: Path, name: str, student: str, co
     user = {"video_id:token": videos}
     item = {"music_id:token": music, "genre:token_seq": [[f"g{genre}"] for genre in catalogue.genre]}
     rngs = _feature_rngs(config.seed, 1)
-    text = _write_features(
+    matrices = _write_features(
         simulation, folder, name, simulation.pgc_latent, catalogue, user, item, rngs, config.pgc_noise
     )
+    text = not isinstance(matrices[0], np.memmap)
     for part, rows in zip(("train", "valid"), split_bounds(config.pgc_videos, PGC_SPLIT), strict=True):
         _write_pairs(folder / f"{name}.{part}.inter", videos[rows], simulation.pgc_choice[rows], music)
     _write_yaml(simulation, folder / f"{name}.yaml", _PGC_YAML.format(name=student), name, text, command)
@@ -118,22 +130,26 @@ def _write_pairs(path: Path, videos: np.ndarray, choice: np.ndarray, music: np.n
     write_atomic(path, {"video_id:token": videos.tolist(), "music_id:token": music[choice].tolist()})
 
 
-def _write_features(simulation, folder, name, video_latent, catalogue: Catalogue, user, item, rngs, noise) -> bool:
-    """Write .user and .item with the vectors in them, or beside them as .npy; True if in them."""
+def _write_features(simulation, folder, name, video_latent, catalogue: Catalogue, user, item, rngs, noise):
+    """Write .user and .item with the vectors in them, or beside them as .npy; returns both matrices as written."""
     config, world = simulation.config, simulation.world
     parts = [
         ("visual", video_latent, world.visual_projection, config.visual_noise * noise, user, "user"),
         ("acoustic", catalogue.latent, world.acoustic_projection, config.acoustic_noise * noise, item, "item"),
     ]
     text = config.videos * config.visual_dim <= TEXT_LIMIT
+    matrices: list[np.ndarray] = []
     for (field, latent, projection, scale, columns, suffix), rng in zip(parts, rngs, strict=True):
         blocks = features(latent, projection, scale, rng)
         if text:
-            columns = {**columns, f"{field}:float_seq": np.concatenate(list(blocks)).round(2)}
+            matrices.append(np.concatenate(list(blocks)).round(2))
+            columns = {**columns, f"{field}:float_seq": matrices[-1]}
         else:
-            _stream_npy(folder / f"{name}.{field}.npy", blocks, (len(latent), projection.shape[1]))
+            path = folder / f"{name}.{field}.npy"
+            _stream_npy(path, blocks, (len(latent), projection.shape[1]))
+            matrices.append(np.load(path, mmap_mode="r"))
         write_atomic(folder / f"{name}.{suffix}", columns, decimals=6)
-    return text
+    return matrices
 
 
 def _stream_npy(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, int]) -> None:

@@ -94,12 +94,17 @@ def find_or_train(config: DecCMConfig) -> Path | None:
             )
         return path
     teacher = teacher_config(config)
-    path = Path(config["checkpoint_dir"]) / "teachers" / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
+    path = cached_path(config, teacher)
     if path.is_file():
         getLogger().info(f"Teacher: using {path}")
     else:
         _train(teacher, path)
     return path
+
+
+def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
+    """Where the teacher of a student's config is kept."""
+    return Path(config["checkpoint_dir"]) / "teachers" / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
 
 
 def _train(config: DecCMConfig, path: Path) -> None:

@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression
 from recbole_decm.config import read_yaml
 from recbole_decm.data.atomic import parse_matrix, read_columns
 from recbole_decm.errors import ConfigError
-from recbole_decm.simulate import SimulationConfig, genre_sizes, oracle, simulate
+from recbole_decm.simulate import SimulationConfig, genre_sizes, simulate
 from recbole_decm.simulate_files import split_bounds, write_simulation
 
 SMALL = SimulationConfig(
@@ -123,12 +123,6 @@ def test_large_sets_go_to_npy_and_load(tmp_path, monkeypatch):
     folder = write_simulation(simulate(dataclasses.replace(SMALL, videos=500)), tmp_path, "s")
     assert np.load(folder / "s.visual.npy").shape == (500, 20)
     assert run_quick("CMVAE", tmp_path, "s", epochs=1)["test_result"]["ndcg@10"] > 0
-
-
-def test_the_oracle_beats_chance_and_loses_to_noise_alone():
-    run = simulate(SMALL)
-    scores = oracle(run, slice(3_600, 4_000))
-    assert scores.recall_intervened > 0.6 > 10 / 60 and 0 < scores.majority_share < 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,6 @@ def evaluate_command(checkpoint: Path, dataset: str | None, arguments: tuple[str
 
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
     result = evaluate(checkpoint, given)
-    for phase in ("valid", "test"):
+    for phase in ("valid", "test", *(key for key in result if key.startswith("test_"))):
         if result[phase] is not None:
-            click.echo(f"{phase:5s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))
+            click.echo(f"{phase:7s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import click
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.simulate import SimulationConfig, oracle, simulate
-from recbole_decm.simulate_files import SPLIT, split_bounds, write_simulation
+from recbole_decm.reference import format_references
+from recbole_decm.simulate import SimulationConfig, simulate
+from recbole_decm.simulate_files import write_simulation
 
 _HELP = {
     "videos": "Videos.",
@@ -80,13 +82,11 @@ def simulate_command(out: Path, name: str, overwrite: bool, **values) -> None:
     with tqdm(total=total, desc="choices", unit="video", file=sys.stderr, disable=None) as bar:
         simulation = simulate(config, bar.update)
     folder = write_simulation(simulation, out, name, _command(config, name), overwrite)
-    best = oracle(simulation, split_bounds(config.videos, SPLIT)[2])
+    found = json.loads((folder / f"{name}.references.json").read_text(encoding="utf-8"))
+    lines = "\n".join(format_references(found, found.pop("k")))
     click.echo(
         f"{folder}: {config.videos} videos, {config.music} music, {config.num_genres} genres; "
-        f"{folder}-pgc: {config.pgc_videos} videos, {config.pgc_music} music\n"
-        f"Ranking by the true match: recall@10 {best.recall_observed:.3f} on the observed test, "
-        f"{best.recall_intervened:.3f} under intervention, "
-        f"{best.majority_share:.0%} of its lists in the largest genre\n"
+        f"{folder}-pgc: {config.pgc_videos} videos, {config.pgc_music} music\n{lines}\n"
         f"Next: recbole-decm run --model=DecCM --dataset={name} --data_path={out}"
     )
 

@@ -6,6 +6,7 @@ that candidate lists and per-video results can be compared between models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource, FeatureType, ModelType
 
+from recbole_decm import registry
 from recbole_decm.data import atomic, priors
 from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features
 from recbole_decm.errors import ConfigError, DataError
@@ -27,7 +29,7 @@ class DecCMDataset(Dataset):
 
     Attributes set after :meth:`build`, on every split:
         features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); our models only.
-        uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where the model does not use it.
+        uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where no model or metric uses it.
         prior_mean: (K,) float32, mean of the priors over the training rows.
         popularity: (n_music,) int64, training interactions of each music.
     """
@@ -41,7 +43,11 @@ class DecCMDataset(Dataset):
         self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
         self.for_matching = getattr(model, "uses_content", False)
         self.for_context = not self.for_matching and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE)
-        self.needs_prior = getattr(model, "uses_uploader_prior", False)
+        needed = registry.resources_of(config["metrics"])
+        self.needs_prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in needed
+        self.needs_genre = "data.genre_membership" in needed or config["confounder_fusion"] == "genre"
+        self.needs_genre |= self.needs_prior and config["uploader_prior"] == "train"
+        self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self.features: dict[str, FeatureMatrix] = {}
         self.uploader_prior: torch.Tensor | None = None
@@ -54,7 +60,8 @@ class DecCMDataset(Dataset):
         if splits is not None and not isinstance(splits, list):
             raise ConfigError(f"benchmark_filename: expected a list such as [train, valid, test], found {splits!r}.")
         names = [f"{token}.inter"] if splits is None else [f"{token}.{split}.inter" for split in splits]
-        names += [f"{token}.user", f"{token}.item"] if self.for_matching else []
+        names += [f"{token}.user"] if self.for_matching or self.needs_prior else []
+        names += [f"{token}.item"] if self.for_matching or self.needs_genre else []
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise DataError(f"{folder}: expected the files {', '.join(names)}; missing: {', '.join(missing)}.")
@@ -63,18 +70,20 @@ class DecCMDataset(Dataset):
             self._load_feature_files(folder, token)
         if self.for_matching:
             self._require_vectors(folder, token)
+        self._require_confounder(folder, token)
 
     def _load_feat(self, filepath, source):
         """Read one atomic file; content vectors become matrices and do not enter the frame."""
         path = Path(filepath)
         separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
         header = atomic.read_header(path, separator, encoding)
-        self._check_header(path, header, source)
+        self.check_header(path, header, source)
         load_col, unload_col = self._get_load_and_unload_col(source)
         fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
-        fields = self._fields_the_model_reads(fields, source)
-        if not fields:
+        read_by_model = self._fields_the_model_reads(fields, source)
+        if not read_by_model:
             return None
+        fields = [f for f in fields if f in read_by_model or f in self._fields_beside_the_model(source)]
         cells = atomic.read_columns(path, fields, separator, encoding)
         if cells.empty:
             raise DataError(f"{path}: expected at least one line below the header, found none.")
@@ -82,6 +91,11 @@ class DecCMDataset(Dataset):
         for field in fields:
             kind = FeatureType(header[field])
             column = cells[field].to_numpy()
+            if (source, field) in ((MUSIC, self.genre_field), (VIDEO, self.uploader_field)):
+                rows = [cell.split() for cell in column] if kind == FeatureType.TOKEN_SEQ else column
+                self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
+            if field not in read_by_model:
+                continue
             if source in (VIDEO, MUSIC) and field in (self.visual_field, self.acoustic_field, self.prior_field):
                 matrix = atomic.parse_matrix(path, field, column, self.config["seq_separator"])
                 self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
@@ -91,7 +105,8 @@ class DecCMDataset(Dataset):
         self._check_ids(path, frame, source)
         return frame
 
-    def _check_header(self, path, header, source):
+    def check_header(self, path, header, source):
+        """Raise DataError unless a file of this kind has its ids, and every field that is known its type."""
         expected = {}
         if source == FeatureSource.INTERACTION:
             expected = {self.uid_field: ["token"], self.iid_field: ["token"]}
@@ -106,13 +121,22 @@ class DecCMDataset(Dataset):
         return self.uid_field if source == VIDEO else self.iid_field
 
     def _fields_the_model_reads(self, fields, source):
+        wants_prior = self._reads_prior and source == VIDEO
         if source not in (VIDEO, MUSIC) or self.for_context:
-            return [field for field in fields if field != self.prior_field]
+            return [field for field in fields if field != self.prior_field or wants_prior]
         if not self.for_matching:  # collaborative models: ids alone, so that every model ranks the same catalogue
-            return [self._id_field(source)]
+            own = {self._id_field(source)} | ({self.prior_field} if wants_prior else set())
+            return [field for field in fields if field in own]
         files = self.config["feature_files"] or {}
         skipped = set(files) | (set() if self._reads_prior else {self.prior_field})
         return [field for field in fields if field not in skipped]
+
+    def _fields_beside_the_model(self, source):
+        """Fields that metrics and priors need of models that do not carry them: kept as text, outside the frame."""
+        if source == MUSIC and self.needs_genre:
+            return {self.genre_field}
+        needs_uploader = self.needs_prior and self.config["uploader_prior"] == "train"
+        return {self.uploader_field} if source == VIDEO and needs_uploader else set()
 
     @property
     def _reads_prior(self):
@@ -163,16 +187,25 @@ class DecCMDataset(Dataset):
 
     def _require_vectors(self, folder, token):
         needed = {self.visual_field: "user", self.acoustic_field: "item"}
-        needed |= {self.prior_field: "user"} if self._reads_prior else {}
         for field, suffix in needed.items():
             if field not in self._vectors:
-                also = " or uploader_prior: train" if field == self.prior_field else " or an entry of feature_files"
                 raise DataError(
-                    f"{folder / token}.{suffix}: expected a field '{field}:float_seq'{also}, found neither."
+                    f"{folder / token}.{suffix}: expected a field '{field}:float_seq' or an entry of feature_files, "
+                    "found neither."
                 )
+
+    def _require_confounder(self, folder, token):
+        """The uploaders' priors and the genres, where the model or a metric (GenreKL, MajorityShare) needs them."""
         if self._reads_prior:
+            if self.prior_field not in self._vectors:
+                raise DataError(
+                    f"{folder / token}.user: expected a field '{self.prior_field}:float_seq' or uploader_prior: train, "
+                    "found neither."
+                )
             matrix = self._vectors[self.prior_field][1].numpy()
             priors.check_priors(matrix, folder / f"{token}.user", self.prior_field)
+        if self.needs_genre and self.genre_field not in self._tokens:
+            raise DataError(f"{folder / token}.item: expected a field '{self.genre_field}:token_seq', found none.")
 
     # --- ids ----------------------------------------------------------------------------------------------------
     def _data_processing(self):
@@ -258,17 +291,13 @@ class DecCMDataset(Dataset):
             raise ConfigError(f"uploader_prior: expected read or train, found {self.config['uploader_prior']!r}.")
         if not self.config["prior_smoothing"] > 0:
             raise ConfigError(f"prior_smoothing: expected a number above 0, found {self.config['prior_smoothing']!r}.")
-        if (
-            self.user_feat is None
-            or self.uploader_field not in self.user_feat
-            or self.genre_field not in self.item_feat
-        ):
+        if self.uploader_field not in self._tokens or self.genre_field not in self._tokens:
             raise DataError(
                 f"{self.dataset_path}: uploader_prior: train needs '{self.uploader_field}:token' in .user and "
                 f"'{self.genre_field}:token_seq' in .item."
             )
         values = priors.priors_from_training(
-            self.user_feat[self.uploader_field].numpy(),
+            self._uploader_of_video(),
             videos,
             music,
             self.genre_membership,
@@ -277,18 +306,39 @@ class DecCMDataset(Dataset):
         values[0] = 0
         return torch.from_numpy(values)
 
+    def _uploader_of_video(self):
+        """(n_videos,) int64 number of the uploader of each video id; 0 for the padding."""
+        tokens, uploaders = self._tokens[self.uploader_field]
+        rows = pd.Index(tokens).get_indexer(self.field2id_token[self.uid_field][1:])
+        return np.concatenate([[0], pd.factorize(uploaders)[0][rows] + 1])
+
+    @cached_property
+    def _genres(self) -> list[list[str]]:
+        """Genres of each music id; none of the padding."""
+        tokens, cells = self._tokens[self.genre_field]
+        rows = pd.Index(tokens).get_indexer(self.field2id_token[self.iid_field][1:])
+        return [[], *([cells[row]] if isinstance(cells[row], str) and cells[row] else list(cells[row]) for row in rows)]
+
     @cached_property
     def genre_vocabulary(self) -> list[str]:
         """The K genre groups of ``.item`` in natural order; entry k is column k of the priors."""
-        return priors.genre_vocabulary([self.field2id_token[self.genre_field][1:].tolist()])
+        return priors.genre_vocabulary(self._genres)
 
     @cached_property
     def genre_membership(self) -> np.ndarray:
-        """(n_music, K) float32 genre distribution of each music id; row 0 is zero."""
-        names = self.field2id_token[self.genre_field]
-        ids = self.item_feat[self.genre_field].numpy().reshape(self.item_num, -1)
-        rows = [[str(names[genre]) for genre in row if genre > 0] for row in ids]
-        return priors.genre_membership(rows, self.genre_vocabulary)
+        """(n_music, K) float32 genre distribution of each music id; row 0 is zero.
+
+        Raises:
+            DataError: the priors have another number of groups, so that their columns cannot be told.
+        """
+        groups = len(self.genre_vocabulary)
+        if self.uploader_prior is not None and self.uploader_prior.shape[1] != groups:
+            raise DataError(
+                f"{self.dataset_path}: expected one column of '{self.prior_field}' for each genre of .item "
+                f"({groups}: {', '.join(self.genre_vocabulary)}), found {self.uploader_prior.shape[1]}. "
+                "Give every genre group at least one music, or use uploader_prior: train."
+            )
+        return priors.genre_membership(self._genres, self.genre_vocabulary)
 
     def _add_reduced_features(self, videos, music):
         """Give RecBole's context-aware models each (principal) component as a float field of its own.

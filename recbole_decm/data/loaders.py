@@ -170,9 +170,10 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
 
     Args:
         seen: earlier splits, whose music of the same videos is not ranked.
-        phase: ``valid`` or ``test``; names the candidate file and seeds the draw.
+        phase: ``valid``, ``test`` or the name of an extra test set, which is evaluated as the test is; names the
+            candidate file and seeds the draw.
     """
-    mode = config["eval_args"]["mode"][phase]
+    mode = config["eval_args"]["mode"]["valid" if phase == "valid" else "test"]
     if mode == "full":
         return FullRankingLoader(config, dataset, seen)
     base = _RankingLoader(config, dataset, seen)

@@ -7,23 +7,33 @@ from recbole.evaluator.base_metric import AbstractMetric
 from recbole.evaluator.collector import Collector
 from recbole.utils import EvaluatorType
 
-from recbole_decm.evaluation import metrics
+from recbole_decm.evaluation import genre_metrics, metrics
 
 
 class MatchingCollector(Collector):
-    """RecBole's collector that also keeps, for each positive, where it ranks and what it weighs (``rec.positives``)."""
+    """RecBole's collector that also keeps what our metrics need.
+
+    ``rec.positives``: for each positive, where it ranks and what it weighs. ``rec.prior`` and
+    ``data.genre_membership``: the preference of each list's uploader and the genres of the catalogue.
+    """
 
     def start(self, loader) -> None:
         """Note the loader whose batches are about to come, for the weights of its rows."""
         self._loader, self._next_video = loader, 0
+        if self.register.need("data.genre_membership"):
+            self.data_struct.set("data.genre_membership", torch.from_numpy(loader.dataset.genre_membership))
 
     def eval_batch_collect(self, scores_tensor, interaction, positive_u, positive_i):
         super().eval_batch_collect(scores_tensor, interaction, positive_u, positive_i)
-        if not self.register.need("rec.positives"):
-            return
-        stop = self._next_video + len(scores_tensor)
-        weights = self._loader.positive_weights(self._next_video, stop)
+        start, stop = self._next_video, self._next_video + len(scores_tensor)
         self._next_video = stop
+        if self.register.need("rec.prior"):
+            videos = torch.from_numpy(self._loader.users[start:stop])
+            self.data_struct.update_tensor("rec.prior", self._loader.dataset.uploader_prior[videos])
+        if self.register.need("rec.positives"):
+            self._collect_positives(scores_tensor, positive_u, positive_i, self._loader.positive_weights(start, stop))
+
+    def _collect_positives(self, scores_tensor, positive_u, positive_i, weights):
         top = torch.topk(scores_tensor, max(self.topk), dim=-1).indices.cpu()
         hits = top[positive_u.cpu()] == positive_i.cpu().unsqueeze(1)
         self.data_struct.update_tensor("rec.positives", torch.cat([hits.double(), weights.unsqueeze(1)], dim=1))
@@ -53,3 +63,42 @@ class IPWNDCG(_WeightedMetric):
     """Inverse-popularity-weighted NDCG; see :func:`recbole_decm.evaluation.metrics.ipw_ndcg`."""
 
     function = staticmethod(metrics.ipw_ndcg)
+
+
+class _GenreMetric(AbstractMetric):
+    metric_type = EvaluatorType.RANKING
+    metric_need: tuple[str, ...] = ("rec.items", "data.genre_membership")
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.topk = config["topk"]
+
+    def values(self, counts, membership, dataobject):
+        """(k,) the metric at every cut-off, from the genre counts of the lists."""
+        raise NotImplementedError
+
+    def calculate_metric(self, dataobject):
+        membership = dataobject.get("data.genre_membership").numpy()
+        counts = genre_metrics.genre_counts(dataobject.get("rec.items").numpy(), membership)
+        values, name = self.values(counts, membership, dataobject), type(self).__name__.lower()
+        return {f"{name}@{k}": round(float(values[k - 1]), self.decimal_place) for k in self.topk}
+
+
+class GenreKL(_GenreMetric):
+    """Miscalibration to the uploader's preference; see :func:`recbole_decm.evaluation.genre_metrics.genre_kl`."""
+
+    metric_need = ("rec.items", "data.genre_membership", "rec.prior")
+    smaller = True
+
+    def values(self, counts, membership, dataobject):
+        return genre_metrics.genre_kl(counts, dataobject.get("rec.prior").numpy())
+
+
+class MajorityShare(_GenreMetric):
+    """Share of the lists from the largest genre of the catalogue; see
+    :func:`recbole_decm.evaluation.genre_metrics.genre_share`. Smaller is better only where the majority is pushed."""
+
+    smaller = True
+
+    def values(self, counts, membership, dataobject):
+        return genre_metrics.genre_share(counts, genre_metrics.majority_genre(membership))

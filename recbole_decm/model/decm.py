@@ -13,7 +13,9 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
-from recbole_decm.model.backdoor import ConfounderFusion, batch_prior
+from recbole_decm.errors import ConfigError
+from recbole_decm.model.backdoor import ConfounderFusion, adjusted_log_softmax, batch_prior, inference_priors
+from recbole_decm.model.fusions import FUSIONS, fused_scores, group_scores
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
 from recbole_decm.model.objectives import MATCHINGS, TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings, MatcherSettings
@@ -114,7 +116,7 @@ class CMVAE(ContextRecommender):
         s = self.settings
         z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
-        scores = video @ self.represent_music(tune, self.training_prior(videos)).T
+        scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
         same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
         video_source = self.decoding_latent(z_music, self.training_prior(videos))
@@ -128,6 +130,15 @@ class CMVAE(ContextRecommender):
             reconstruction_acoustic=s.reconstruction_weight
             * reconstruction_error(self.decoders["acoustic"](z_video), acoustic),
         )
+
+    def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
+        """Scores of a training batch, (B, B): video i in row i, music j in column j.
+
+        Args:
+            video, tune: (B, D) latent vectors of both sides.
+            videos, music: (B,) their ids.
+        """
+        return video @ self.represent_music(tune, self.training_prior(videos)).T
 
     def training_prior(self, videos: Tensor) -> Tensor | None:
         """P(k) of a training batch, (K,); None for a model without confounder."""
@@ -163,9 +174,13 @@ class CMVAE(ContextRecommender):
             self._music_table = self.represent_music(self.posteriors("acoustic").mean, self.evaluation_prior())
         return self._music_table
 
+    def score_matrix(self, videos: Tensor) -> Tensor:
+        """Scores of (B,) video ids with the whole catalogue as one matrix product, (B, n_music)."""
+        return self.video_vectors(videos) @ self.music_vectors().T
+
     def full_sort_predict(self, interaction) -> Tensor:
-        """Scores of videos with the whole catalogue as one matrix product, flat: (B * n_music,)."""
-        return (self.video_vectors(interaction[self.USER_ID]) @ self.music_vectors().T).view(-1)
+        """Scores of videos with the whole catalogue, flat: (B * n_music,)."""
+        return self.score_matrix(interaction[self.USER_ID]).view(-1)
 
     def predict(self, interaction) -> Tensor:
         """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
@@ -188,28 +203,115 @@ class DecCM(CMVAE):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
+        s = self.settings
         self.uploader_prior = dataset.uploader_prior.to(self.device)
         self.register_buffer("prior_mean", dataset.prior_mean.clone())
-        s = self.settings
-        self.fusion = ConfounderFusion(len(dataset.prior_mean), s.latent_dimension, s.initial_weights == "adapted")
+        self.num_groups = len(dataset.prior_mean)
+        if isinstance(s.inference_prior, tuple) and len(s.inference_prior) != self.num_groups:
+            raise ConfigError(
+                f"inference_prior: expected {self.num_groups} probabilities, one for each genre group, "
+                f"found {len(s.inference_prior)}."
+            )
+        self.genres: Tensor | None = None
+        if s.backdoor != "none" and s.confounder_fusion == "genre":
+            self.genres = torch.from_numpy(dataset.genre_membership).to(self.device)
+        if s.backdoor != "none":
+            start = {"near_identity": s.initial_weights == "adapted"} if s.confounder_fusion == "linear" else {}
+            self.fusion = FUSIONS[s.confounder_fusion](self.num_groups, s.latent_dimension, **start)
+        if s.decode_from == "fused" and not (s.backdoor == "none" or self.folds_prior):
+            raise ConfigError(
+                "decode_from: expected latent, since only backdoor: batch or population with confounder_fusion: linear "
+                "fuses music into one vector to decode from, found fused."
+            )
         self.teacher: tuple[Posterior, Posterior] | None = None
+
+    @property
+    def folds_prior(self) -> bool:
+        """Whether music vectors hold the prior, as in the paper: one prior for all videos and the linear fusion.
+
+        Otherwise the video's side of the score holds it; see :mod:`recbole_decm.model.fusions`.
+        """
+        s = self.settings
+        one_prior = s.backdoor in ("batch", "population") and s.inference_prior != "uploader"
+        return one_prior and isinstance(self.fusion, ConfounderFusion)
 
     def attach_teacher(self, video: Posterior, music: Posterior) -> None:
         """Set the teacher's posteriors of all videos and all music, (n_ids, D) each, computed once."""
         self.teacher = (video.to(self.device), music.to(self.device))
 
+    # --- the adjustment -------------------------------------------------------------------------------------------
     def represent_music(self, latent, prior):
-        return self.fusion(latent, prior)
+        if self.settings.backdoor == "none":
+            return latent
+        return self.fusion(latent, prior) if self.folds_prior else self.fusion.key(latent, self.genres)
 
     def decoding_latent(self, latent, prior):
         return self.represent_music(latent, prior) if self.settings.decode_from == "fused" else latent
 
     def training_prior(self, videos):
-        return batch_prior(self.uploader_prior[videos])
+        if self.settings.backdoor == "none":
+            return None
+        return batch_prior(self.uploader_prior[videos]) if self.settings.backdoor == "batch" else self.prior_mean
 
     def evaluation_prior(self):
-        return self.prior_mean
+        if self.settings.backdoor == "none" or self.settings.inference_prior == "uploader":
+            return None
+        return inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[:1])[0]
 
+    def training_scores(self, video, tune, videos, music):
+        """(B, B) scores: under one prior for all rows; under each row's own (conditional); or summed over groups."""
+        if self.settings.backdoor == "none" or self.folds_prior:
+            return super().training_scores(video, tune, videos, music)
+        genres = None if self.genres is None else self.genres[music]
+        if self.settings.backdoor == "conditional":
+            return fused_scores(self.fusion, video, tune, self.uploader_prior[videos], genres)
+        priors = self.training_prior(videos).expand(len(videos), -1)
+        if self.settings.backdoor == "exact":
+            return self._summed_over_groups(video, self.fusion.key(tune, genres), priors, first=0)
+        return fused_scores(self.fusion, video, tune, priors, genres)
+
+    def scores_under(self, video: Tensor, music: Tensor, priors: Tensor, ids: Tensor) -> Tensor:
+        """Scores of latent vectors under any P(k): what an audit compares.
+
+        Args:
+            video: (B, D); music: (N, D) of the music ``ids`` (N,); priors: (B, K). All of the fusion's dtype.
+
+        Returns:
+            (B, N).
+        """
+        if self.settings.backdoor == "none":
+            return video @ music.T
+        genres = None if self.genres is None else self.genres[ids].to(music.dtype)
+        if self.settings.backdoor == "exact":
+            return self._summed_over_groups(video, self.fusion.key(music, genres), priors, first=0)
+        return fused_scores(self.fusion, video, music, priors, genres)
+
+    def _summed_over_groups(self, video, key, priors, first):
+        scores = group_scores(self.fusion, video, key, self.num_groups)
+        return adjusted_log_softmax(scores, priors, self.settings.backdoor_temperature, first)
+
+    def video_vectors(self, videos):
+        video = super().video_vectors(videos)
+        if self.settings.backdoor in ("none", "exact") or self.folds_prior:
+            return video
+        return self.fusion.query(video, self._evaluation_priors(videos))
+
+    def _evaluation_priors(self, videos):
+        return inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[videos])
+
+    def score_matrix(self, videos):
+        if self.settings.backdoor != "exact":
+            return super().score_matrix(videos)
+        priors = self._evaluation_priors(videos)
+        return self._summed_over_groups(self.video_vectors(videos), self.music_vectors(), priors, first=1)
+
+    def predict(self, interaction):
+        if self.settings.backdoor != "exact":
+            return super().predict(interaction)
+        videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
+        return self.score_matrix(videos)[index, interaction[self.ITEM_ID]]
+
+    # --- the teacher ----------------------------------------------------------------------------------------------
     def _terms(self, videos, music, visual, acoustic, q_video, q_music):
         matcher = super()._terms(videos, music, visual, acoustic, q_video, q_music)
         if self.teacher is None:

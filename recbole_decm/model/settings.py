@@ -31,6 +31,7 @@ _CHECKS = {
     "kl_anneal_epochs": _in_range(0),
     "initial_logvar": _in_range(-30, 10),
     "teacher_weight": _in_range(0),
+    "backdoor_temperature": _in_range(0, open_low=True),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "match_on": ("mean", "sample"),
@@ -39,7 +40,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "teacher_kl": tuple(TEACHER_KLS),
     "decode_from": ("latent", "fused"),
     "initial_weights": ("adapted", "torch"),
+    "backdoor": ("none", "batch", "population", "exact", "conditional"),
+    "confounder_fusion": ("linear", "bilinear", "gated", "mixture", "genre"),
 }
+_INFERENCE_PRIORS = ("mean", "uniform", "uploader")
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,35 @@ class MatcherSettings:
 
 @dataclass(frozen=True)
 class DecCMSettings(MatcherSettings):
-    """Hyper-parameters of DecCM: the matcher's and the weight of the teacher."""
+    """Hyper-parameters of DecCM: the matcher's, the weight of the teacher, and the backdoor adjustment."""
 
     teacher_kl: str
     decode_from: str
     teacher_weight: float
+    backdoor: str
+    confounder_fusion: str
+    inference_prior: str | tuple[float, ...]
+    backdoor_temperature: float
+
+
+def _read_prior(name: str, value: Any) -> str | tuple[float, ...]:
+    if isinstance(value, str) and value in _INFERENCE_PRIORS:
+        return value
+    numbers = value if isinstance(value, (list, tuple)) else []
+    fits = all(isinstance(number, (int, float)) and not isinstance(number, bool) and number >= 0 for number in numbers)
+    if not numbers or not fits or abs(sum(numbers) - 1) > 1e-3:
+        raise ConfigError(
+            f"{name}: expected {', '.join(_INFERENCE_PRIORS)}, or probabilities that sum to 1, found {value!r}."
+        )
+    return tuple(float(number) for number in numbers)
 
 
 def _read(config, name: str, kind: str) -> Any:
     value = config[name]
+    if name == "inference_prior":
+        return _read_prior(name, value)
+    if value is None and "none" in _CHOICES.get(name, ()):  # how YAML and the command line read the word
+        value = "none"
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
         "int": isinstance(value, int) and number,

@@ -203,3 +203,47 @@ def test_prior_from_training_without_uploaders(own_planted):
     edit(own_planted, "user", "uploader_id:token", "owner:token")
     fails(own_planted, DataError, "uploader_prior: train needs 'uploader_id:token'", uploader_prior="train")
     fails(own_planted, ConfigError, "uploader_prior: expected read or train, found 'guess'", uploader_prior="guess")
+
+
+@pytest.mark.parametrize("model", ["Pop", "FM", "CMVAE"])
+def test_genres_and_priors_are_loaded_for_the_metrics_that_ask(planted, model):
+    _, (_, plain, _) = build(planted, model)
+    _, (_, asked, _) = build(planted, model, metrics=["GenreKL", "NDCG"])
+    assert plain.uploader_prior is None and asked.uploader_prior.shape == (601, 3)
+    assert asked.genre_membership[1:].argmax(axis=1).tolist() == [i % 3 for i in range(40)]
+    assert set(asked.user_feat.columns) == set(plain.user_feat.columns)  # the model sees what it saw before
+    assert set(asked.item_feat.columns) == set(plain.item_feat.columns)
+
+
+def test_priors_from_training_for_a_collaborative_model(planted):
+    values = {"metrics": ["GenreKL", "NDCG"], "uploader_prior": "train"}
+    _, (ours, _, _) = build(planted, "DecCM", **values)
+    _, (theirs, _, _) = build(planted, "BPR", **values)
+    assert torch.equal(ours.uploader_prior, theirs.uploader_prior)
+
+
+def test_genre_metrics_without_genres_or_priors(own_planted):
+    _drop_column(own_planted / "planted" / "planted.user", "uploader_genre:float_seq")
+    with pytest.raises(
+        DataError, match=r"planted\.user: expected a field 'uploader_genre:float_seq' or uploader_prior"
+    ):
+        build(own_planted, "Pop", metrics=["GenreKL", "NDCG"])
+    _drop_column(own_planted / "planted" / "planted.item", "genre:token_seq")
+    with pytest.raises(DataError, match=r"planted\.item: expected a field 'genre:token_seq', found none"):
+        build(own_planted, "Pop", metrics=["MajorityShare", "NDCG"])
+
+
+def test_genre_groups_that_do_not_fit_the_priors(own_planted):
+    path = own_planted / "planted" / "planted.item"
+    path.write_text(path.read_text().replace("\tg2\t", "\tg1\t"))
+    _, (train, _, _) = build(own_planted, "Pop", metrics=["GenreKL", "NDCG"])
+    with pytest.raises(
+        DataError, match=r"one column of 'uploader_genre' for each genre of \.item \(2: g0, g1\), found 3"
+    ):
+        _ = train.genre_membership
+
+
+def _drop_column(path, head):
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    column = rows[0].index(head)
+    path.write_text("\n".join("\t".join(row[:column] + row[column + 1 :]) for row in rows) + "\n")

@@ -48,3 +48,29 @@ def test_recbole_metrics_see_the_same_ranks(evaluated):
     ranks = np.arange(len(valid.users)) % 12
     assert result["recall@10"] == pytest.approx((ranks < 10).mean(), abs=1e-6)
     assert result["recall@1"] == pytest.approx((ranks < 1).mean(), abs=1e-6)
+
+
+@pytest.fixture
+def genre_result(planted):
+    """Every list holds the music whose id is 1, 4, 7, ...: all of genre g0, the first of three."""
+    config = make_config("BPR", planted, metrics=["GenreKL", "MajorityShare", "NDCG"], topk=[1, 10])
+    _, valid, _ = prepare_data(config, DecCMDataset(config))
+    collector = MatchingCollector(config)
+    collector.start(valid)
+    for interaction, _, rows, items in valid:
+        scores = torch.full((len(interaction), 41), -1.0)
+        scores[:, 1::3] = 1.0
+        collector.eval_batch_collect(scores, interaction, rows, items)
+    return valid, Evaluator(config).evaluate(collector.get_data_struct())
+
+
+def test_genre_metrics_know_priors_and_genres_for_any_model(genre_result):
+    valid, result = genre_result
+    preference = valid.dataset.uploader_prior[torch.from_numpy(valid.users)].double().numpy()
+    mixed = 0.99 * np.eye(3)[0] + 0.01 * preference
+    assert result["genrekl@10"] == pytest.approx((preference * np.log(preference / mixed)).sum(axis=1).mean(), abs=1e-5)
+    assert result["majorityshare@1"] == result["majorityshare@10"] == 1
+
+
+def test_genre_metrics_say_which_way_is_better(planted):
+    assert not make_config("Pop", planted, metrics=["GenreKL"], valid_metric="GenreKL@10")["valid_metric_bigger"]

@@ -37,7 +37,8 @@ def test_released_sets_every_part_that_the_model_has(planted, model):
     for key, value in RELEASED.items():
         if key in config:
             assert config[key] == value
-    assert {key for key in RELEASED if key not in config} <= {"teacher_weight", "teacher_kl", "decode_from"}
+    of_the_student = {"teacher_weight", "teacher_kl", "decode_from", "backdoor", "confounder_fusion", "inference_prior"}
+    assert {key for key in RELEASED if key not in config} <= of_the_student
     assert ("teacher_kl" in config) == (model == "DecCM")
 
 

@@ -1,0 +1,225 @@
+"""An audit of a checkpoint: loads it, scores a test split under many priors, and gathers the measures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_decm import registry, teacher
+from recbole_decm.audit import measures
+from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
+from recbole_decm.audit.subject import Subject, load_subject, recall
+from recbole_decm.checkpoint import read_checkpoint
+from recbole_decm.errors import CheckpointError
+from recbole_decm.evaluation.genre_metrics import genre_counts, majority_genre
+from recbole_decm.model.backdoor import inference_priors
+from recbole_decm.model.decm import DecCM
+from recbole_decm.model.fusions import WHY_NO_RANK_CHANGES
+from recbole_decm.model.towers import Posterior
+from recbole_decm.quick_start import restored_config
+from recbole_decm.reference import read_truth, top_by_match
+
+BATCH_SIZES = (16, 64, 256, 1024, 4096)
+_ADJUSTMENT = ("confounder_fusion", "inference_prior")
+_CORRELATED_VIDEOS = 300
+NO_CONFOUNDER = "The model has no confounder: there is no prior to change."
+
+
+def audit(
+    checkpoint: Path,
+    arguments: Sequence[str] = (),
+    k: int = 10,
+    most_videos: int = 2_000,
+    progress: Callable[[str], None] = lambda step: None,
+) -> dict[str, Any]:
+    """Measure what the confounder and the teacher do to the rankings of a checkpoint of the DecCM family.
+
+    Args:
+        checkpoint: the file.
+        arguments: ``--key=value`` above the checkpoint's values, such as ``--dataset=NAME``.
+        k: length of the lists.
+        most_videos: test videos to look at, the first of the split.
+        progress: told each step.
+
+    Returns:
+        Plain values; ``docs/backdoor.md`` says what each means.
+
+    Raises:
+        CheckpointError: a checkpoint of another family.
+    """
+    content = read_checkpoint(checkpoint)
+    if content["model"] not in registry.MODELS:
+        raise CheckpointError(
+            f"{checkpoint}: expected a checkpoint of {', '.join(registry.MODELS)}, found one of {content['model']}, "
+            "which has no confounder and no teacher. Its lists are measured by GenreKL, MajorityShare and "
+            "AveragePopularity: recbole-decm evaluate."
+        )
+    config = restored_config(
+        content, ["--use_gpu=False", "--state=WARNING", f"--checkpoint_dir={checkpoint.parent}", *arguments]
+    )
+    progress("loading")
+    subject, split = load_subject(config, content, checkpoint, k, most_videos)
+    settings = subject.model.settings
+    found: dict[str, Any] = {
+        "checkpoint": str(checkpoint),
+        "model": content["model"],
+        "dataset": config["dataset"],
+        "split": split,
+        "videos": len(subject.videos),
+        "k": k,
+        "backdoor": getattr(settings, "backdoor", None),
+        **{key: getattr(settings, key) if subject.confounded else None for key in _ADJUSTMENT},
+    }
+    progress("priors")
+    found |= _priors(subject, k) if subject.confounded else {"explanation": NO_CONFOUNDER, "rank_change_rate": 0.0}
+    progress("genres")
+    found["genres"] = _genres(subject, config, k)
+    found["references"] = _references(config)
+    progress("teacher")
+    found["teacher"] = _teacher(subject, config, k)
+    return found
+
+
+def _priors(subject: Subject, k: int) -> dict[str, Any]:
+    """Rankings under each prior against those under the training mean, and what the confounder explains."""
+    model = subject.model
+    assert isinstance(model, DecCM)
+    groups = model.num_groups
+    own = model.uploader_prior[subject.videos]
+    names = subject.genre_names if len(subject.genre_names) == groups else [f"group {i}" for i in range(groups)]
+    choices: dict[str, Any] = {"mean": "mean", "uniform": "uniform"}
+    choices |= {f"only {name}": tuple(float(i == g) for i in range(groups)) for g, name in enumerate(names)}
+    choices["uploader's own"] = "uploader"
+    rows: list[dict[str, Any]] = []
+    reference, lists = np.zeros(0), np.zeros(0)
+    explained = (0.0, 0.0)
+    for name, choice in choices.items():
+        scores = subject.scores(inference_priors(choice, model.prior_mean, own))
+        if name == "mean":
+            reference, lists = scores, measures.top_lists(scores, k)
+        if choice == "uploader":
+            explained = measures.explained_share(scores, reference)
+        top = measures.top_lists(scores, k)
+        rows.append(
+            {
+                "prior": name,
+                "lists_changed": float(measures.changed_lists(lists, scores).mean()),
+                "entries_replaced": float(measures.replaced_share(lists, scores).mean()),
+                "uneven_shift": measures.uneven_shift(reference, scores),
+                "recall": recall(top, subject.choices),
+                "genres": _shares(subject, top),
+            }
+        )
+    train = subject.dataset.inter_feat[subject.dataset.uid_field]
+    variance = measures.batch_prior_variance(model.uploader_prior[train].numpy(), BATCH_SIZES, np.random.default_rng(0))
+    rate = max(row["lists_changed"] for row in rows)
+    return {
+        "priors": rows,
+        "rank_change_rate": rate,
+        "explanation": _explanation(rows, rate, model.settings.confounder_fusion),
+        "explained": {"all": explained[0], "within_video": explained[1]},
+        "batch_prior": variance,
+    }
+
+
+def _explanation(rows: list[dict[str, Any]], rate: float, fusion: str) -> str:
+    """Why rankings change or not, from what was measured."""
+    if max(row["uneven_shift"] for row in rows) > measures.TOLERANCE:
+        largest = max(rows, key=lambda row: row["lists_changed"])
+        return (
+            f"The prior moves the music of a video by different numbers: under '{largest['prior']}', "
+            f"{rate:.1%} of the lists change against the training mean."
+        )
+    why = WHY_NO_RANK_CHANGES.get(fusion, "Every prior moves all music of a video by the same number.")
+    return f"{why} So no prior can change a ranking, and the adjustment does nothing at inference."
+
+
+def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
+    if subject.membership is None:
+        return None
+    counts = genre_counts(lists, subject.membership)[:, -1]
+    return measures.genre_shares(counts).tolist()
+
+
+def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
+    """Genre shares of what the model recommends, beside everything it can be compared with."""
+    if subject.membership is None:
+        return None
+    model, dataset, membership = subject.model, subject.dataset, subject.membership
+    prior = None
+    if isinstance(model, DecCM):
+        own = model.uploader_prior[subject.videos]
+        prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
+    lists = measures.top_lists(subject.scores(prior), k)
+    train = dataset.inter_feat[dataset.iid_field].numpy() - 1
+    shares = {"recommended": _shares(subject, lists)}
+    shares["catalogue"] = measures.genre_shares(membership).tolist()
+    shares["training"] = measures.genre_shares(membership[train]).tolist()
+    if dataset.uploader_prior is not None:
+        shares["preference"] = dataset.uploader_prior[subject.videos].double().mean(dim=0).tolist()
+    for name, chosen in subject.choices.items():
+        shares[f"chosen ({name})"] = measures.genre_shares(membership[chosen[chosen > 0] - 1]).tolist()
+    truth_file = Path(config["data_path"]) / f"{config['dataset']}.truth.npz"
+    if truth_file.is_file():  # rows in file order, as ids are
+        truth = read_truth(truth_file)
+        best = top_by_match(truth.video_latent[subject.videos.numpy() - 1], truth.music_latent, k)
+        shares["oracle"] = _shares(subject, best)
+    return {
+        "names": subject.genre_names,
+        "majority": majority_genre(membership),
+        "shares": shares,
+        "recall": recall(lists, subject.choices),
+    }
+
+
+def _references(config) -> dict | None:
+    path = Path(config["data_path"]) / f"{config['dataset']}.references.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+@torch.no_grad()
+def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
+    """Divergence from the teacher by dimension, and agreement of both rankings."""
+    model = subject.model
+    if not isinstance(model, DecCM):
+        return {"note": f"{type(model).__name__} has no teacher."}
+    path = _teacher_path(config)
+    if path is None:
+        return {"note": "No teacher: the checkpoint was trained without, or its teacher is no longer there."}
+    model.float()
+    teacher.attach(model, path)
+    assert model.teacher is not None
+    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher]
+    music = slice(1, None)
+    result: dict[str, Any] = {"checkpoint": str(path), "kl": {}}
+    for name, rows, guide in (("visual", subject.videos, guides[0]), ("acoustic", music, guides[1])):
+        student = model.posteriors(name)
+        pair = [Posterior(q.mean[rows].double(), q.logvar[rows].double()) for q in (student, guide)]
+        result["kl"][name] = kl_per_dimension(*pair).tolist()
+    some = slice(0, _CORRELATED_VIDEOS)
+    scores = guides[0].mean[subject.videos][some] @ guides[1].mean[music].T
+    model.double()
+    own = model.uploader_prior[subject.videos]
+    prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
+    result["agreement"] = ranking_agreement(subject.scores(prior)[some], scores.numpy(), k)
+    result["teacher_recall"] = recall(
+        measures.top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
+    )
+    return result
+
+
+def _teacher_path(config) -> Path | None:
+    choice = config["teacher"]
+    if choice is None or choice == "none":
+        return None
+    if choice != "auto":
+        return teacher.find_or_train(config)
+    if not (Path(config["data_path"]).parent / f"{config['dataset']}-pgc").is_dir():
+        return None
+    path = teacher.cached_path(config, teacher.teacher_config(config))
+    return path if path.is_file() else None

@@ -1,0 +1,51 @@
+"""``recbole-decm teacher-sweep``: the effect of the teacher by its weight, on validation data."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from recbole_decm.commands.compare import _seeds
+
+
+def _weights(_ctx, _param, value: str) -> list[float]:
+    try:
+        return [float(part) for part in value.replace(",", " ").split()]
+    except ValueError as error:
+        raise click.BadParameter(f"expected numbers separated by commas, found '{value}'") from error
+
+
+@click.command(
+    "teacher-sweep",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
+)
+@click.option("--model", default="DecCM", show_default=True, help="A model with a teacher.")
+@click.option("--dataset", default="sim", show_default=True, help="Data set name.")
+@click.option(
+    "--weights", default="0,0.01,0.1,1", show_default=True, callback=_weights, help="Weights; 0 is always among them."
+)
+@click.option("--seeds", default="2020", show_default=True, callback=_seeds, help="Seeds, comma-separated.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def teacher_sweep_command(
+    model: str, dataset: str, weights: list[float], seeds: list[int], arguments: tuple[str, ...]
+) -> None:
+    """Train a model at several weights of its teacher and print their validation scores.
+
+    Warns where the teacher makes validation worse. Test data are not looked at. ARGUMENTS are --key=value.
+    """
+    from tqdm import tqdm
+
+    from recbole_decm.audit.sweep import effects, format_effects, sweep
+
+    def describe(weight: float, seed: int) -> None:
+        bar.set_description(f"weight {weight:g}, seed {seed}")
+
+    rows = []
+    with tqdm(total=len({0.0, *weights}) * len(seeds), unit="run", file=sys.stderr, disable=None) as bar:
+        for row in sweep(model, dataset, weights, seeds, arguments, describe):
+            rows.append(row)
+            bar.update()
+    scores = {(row["weight"], row["seed"]): row["score"] for row in rows}
+    click.echo(f"{model} on {dataset}, seeds {', '.join(map(str, seeds))}")
+    click.echo(format_effects(effects(scores, rows[0]["bigger"]), rows[0]["metric"]))

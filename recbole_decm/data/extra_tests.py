@@ -1,0 +1,62 @@
+"""Further test sets beside the splits, such as the simulator's choices under intervention (``NAME.do.inter``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data.interaction import Interaction
+from recbole.utils import FeatureSource
+
+from recbole_decm.data import atomic
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.loaders import CandidateLoader, FullRankingLoader, evaluation_loader
+from recbole_decm.errors import ConfigError, DataError
+
+
+def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | CandidateLoader]:
+    """Loaders of the test sets in ``extra_tests``, by name; they are evaluated as the test is.
+
+    Args:
+        loaders: (train, valid, test) of :func:`~recbole_decm.data.loaders.prepare_data`.
+
+    Raises:
+        ConfigError: ``extra_tests`` is no list of names.
+        DataError: a file is missing or has ids that the data set does not have.
+    """
+    names = config["extra_tests"] or []
+    taken = ("train", "valid", "test")
+    if not isinstance(names, list) or any(not isinstance(name, str) or not name or name in taken for name in names):
+        raise ConfigError(f"extra_tests: expected a list of names other than {', '.join(taken)}, found {names!r}.")
+    train, valid = (loader._dataset for loader in loaders[:2])
+    return {name: evaluation_loader(config, read_extra_test(train, name), [train, valid], name) for name in names}
+
+
+def read_extra_test(dataset: DecCMDataset, name: str) -> DecCMDataset:
+    """The rows of ``<dataset>.<name>.inter`` in the ids of a data set, whose other attributes it shares."""
+    path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{name}.inter"
+    if not path.is_file():
+        raise DataError(f"{path}: expected the test set '{name}' of extra_tests, found no file.")
+    separator, encoding = dataset.config["field_separator"], dataset.config["encoding"] or "utf-8"
+    header = atomic.read_header(path, separator, encoding)
+    dataset.check_header(path, header, FeatureSource.INTERACTION)
+    ids = (dataset.uid_field, dataset.iid_field)
+    weighted = [dataset.ipw_field] if dataset.ipw_field in header else []
+    cells = atomic.read_columns(path, [*ids, *weighted], separator, encoding)
+    if cells.empty:
+        raise DataError(f"{path}: expected at least one line below the header, found none.")
+    columns = {field: _ids(path, cells[field], dataset.field2id_token[field]) for field in ids}
+    for field in weighted:
+        columns[field] = torch.from_numpy(atomic.parse_floats(path, field, cells[field].to_numpy()))
+    return dataset.copy(Interaction(columns))
+
+
+def _ids(path: Path, tokens: pd.Series, known: np.ndarray) -> torch.Tensor:
+    ids = pd.Index(known).get_indexer(tokens.to_numpy())
+    unknown = np.flatnonzero(ids < 1)
+    if unknown.size:
+        line, token = unknown[0] + 2, tokens.iloc[unknown[0]]
+        raise DataError(f"{path}, line {line}: expected a '{tokens.name}' of the data set, found '{token}'.")
+    return torch.from_numpy(ids.astype(np.int64))
