@@ -1,0 +1,86 @@
+"""What the README tells a newcomer to type works: every command of it is run, shortened in training alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers.released_layout import write_released
+
+from recbole_decm.cli import main, run_main
+from recbole_decm.quick_start import run
+
+PROJECT = Path(__file__).resolve().parent.parent
+README = (PROJECT / "README.md").read_text()
+FAST = ["--epochs=1", "--state=ERROR", "--show_progress=False", "--teacher_config={'epochs': 1}"]
+COMMANDS = [
+    command
+    for command in re.findall(
+        r"^((?:python run_recbole\.py|recbole-decm) .*)$|`((?:python run_recbole\.py|recbole-decm) [^`]*)`",
+        README,
+        flags=re.M,
+    )
+    for command in command
+    if command and "NAME.npz" not in command and "[--key" not in command
+]
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 9
+
+
+def _fill(command: str, tmp_path: Path) -> list[str]:
+    """The command's arguments, with a real file for each placeholder."""
+    words = shlex.split(command.replace("python run_recbole.py", "recbole-decm run"))[1:]
+    if "CHECKPOINT" in command:
+        values = {"epochs": 1, "state": "ERROR", "show_progress": False}
+        run("DecCM", "sim", config_dict={**values, "teacher": "none"})
+        (checkpoint,) = Path("saved").glob("*.pth")
+        words = [str(checkpoint) if "CHECKPOINT" in word else word for word in words]
+    if "FILE.npz" in command:
+        words = [
+            str(next((PROJECT / "tests" / "golden").glob("*.npz"))) if word == "FILE.npz" else word for word in words
+        ]
+    if "DIR" in command:
+        folders = dict(zip(("--ugc=DIR", "--pgc=DIR"), write_released(tmp_path / "released"), strict=True))
+        words = [f"{word[:6]}{folders[word]}" if word in folders else word for word in words]
+    if words[0] == "simulate":
+        words += ["--videos=300", "--music=40", "--pgc-videos=100"]
+    return words
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_runs(command, tmp_path, capsys):
+    words = _fill(command, tmp_path)
+    if words[0] == "run":
+        assert run_main([*words[1:], *(FAST if "DecCM" in command else FAST[:3])]) == 0
+    elif words[0] == "compare":
+        assert main([*words, "--epochs=1", "--teacher_config={'epochs': 1}"]) == 0
+    else:
+        assert main(words) == 0, capsys.readouterr().err
+
+
+def test_the_python_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    short = '{"epochs": 1, "state": "ERROR", "teacher_config": {"epochs": 1}}'
+    shortened = code.replace('{"epochs": 5}', short)
+    assert short in shortened
+    exec(shortened, {})
+
+
+@pytest.mark.parametrize("target", ["run", "test", "check", "bench"])
+def test_make_has_the_targets(target):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed here")
+    done = subprocess.run(["make", "-n", target], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout
+
+
+@pytest.mark.parametrize("document", sorted(PROJECT.glob("*.md")) + sorted((PROJECT / "docs").rglob("*.md")), ids=str)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert target.startswith("http") or (document.parent / target).exists(), target
