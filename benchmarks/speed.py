@@ -18,6 +18,7 @@ import torch
 from recbole.config import Config
 from recbole.data import data_preparation
 from recbole.data.dataset import Dataset
+from recbole.evaluator import Collector
 from recbole.utils import init_seed
 from tabulate import tabulate
 from tqdm import tqdm
@@ -86,7 +87,9 @@ def with_recboles_data(model: str, dataset: str, folder: Path, **values):
     init_seed(config["seed"], config["reproducibility"])
     train, _, test = data_preparation(config, Dataset(config))
     network = registry.model_class(model)(config, train._dataset).to(config["device"])
-    return registry.trainer_class(config)(config, network), train, test
+    trainer = registry.trainer_class(config)(config, network)
+    trainer.eval_collector = Collector(config)
+    return trainer, train, test
 
 
 def rates(trainer, train, test, repeats: int) -> tuple[float, float]:
