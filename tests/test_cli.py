@@ -41,13 +41,13 @@ def test_every_command_has_help(name, capsys):
         (["--epochs", "3"], "expected arguments of the form --key=value, found '--epochs'"),
         (["--metrics=['Recal']"], "Did you mean 'recall'?"),
         (["--checkpoint=nowhere.pth", "--model=CMVAE"], "nowhere.pth: expected a checkpoint, found no file"),
-        (["--topk=[300]", "--valid_metric=NDCG@300"], "topk: expected at most 3"),
+        (["--topk=[700]", "--valid_metric=NDCG@700"], "topk: expected at most 600"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, capsys, tmp_path):
     assert run_main(["--state=ERROR", *arguments]) == 2
     error = capsys.readouterr().err
-    assert message.replace("at most 3", "at most") in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
     assert not list(tmp_path.rglob("*.pth"))
 
 
