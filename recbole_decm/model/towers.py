@@ -30,6 +30,35 @@ class Posterior(NamedTuple):
         return self.mean + noise * torch.randn_like(self.mean) * (0.5 * self.logvar).exp()
 
 
+class Dropout(nn.Module):
+    """Dropout that draws eight decisions from each random word: torch's own draws one by one on a CPU.
+
+    The probability is rounded to a multiple of 1/256, and what is kept is scaled by the rounded one, so that the
+    expectation is exact. On other devices it is torch's dropout.
+
+    Args:
+        prob: share of the entries that are set to 0 in training, at least 0 and below 1.
+    """
+
+    def __init__(self, prob: float):
+        super().__init__()
+        self.prob = prob
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        dropped = min(round(self.prob * 256), 255)
+        if not self.training or dropped == 0:
+            return values
+        if values.device.type != "cpu":
+            return nn.functional.dropout(values, self.prob)
+        words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
+        keep = words.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
+        return values * (keep * (256 / (256 - dropped)))
+
+
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+
+
 class GaussianEncoder(nn.Module):
     """Features -> posterior: BatchNorm, Dropout, and one linear head each for mean and logvar.
 
@@ -44,7 +73,7 @@ class GaussianEncoder(nn.Module):
     def __init__(self, feature_dim: int, latent_dimension: int, dropout_prob: float, initial_logvar: float | None):
         super().__init__()
         self.norm = nn.BatchNorm1d(feature_dim)
-        self.dropout = nn.Dropout(dropout_prob)
+        self.dropout = Dropout(dropout_prob)
         self.mean = nn.Linear(feature_dim, latent_dimension)
         self.logvar = nn.Linear(feature_dim, latent_dimension)
         if initial_logvar is not None:
@@ -54,7 +83,10 @@ class GaussianEncoder(nn.Module):
     def forward(self, features: Tensor) -> Posterior:
         """(B, F) -> posterior with (B, D) mean and logvar."""
         hidden = self.dropout(self.norm(features))
-        return Posterior(self.mean(hidden), self.logvar(hidden))
+        heads = (self.mean, self.logvar)  # side by side in one product
+        weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
+        mean, logvar = nn.functional.linear(hidden, weight, bias).chunk(2, dim=1)
+        return Posterior(mean, logvar)
 
 
 class FeatureDecoder(nn.Module):
@@ -71,7 +103,7 @@ class FeatureDecoder(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.BatchNorm1d(latent_dimension),
-            nn.Dropout(dropout_prob),
+            Dropout(dropout_prob),
             nn.Linear(latent_dimension, feature_dim),
             *([nn.ReLU()] if relu else []),
         )

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
+from recbole_decm.model.towers import Dropout, FeatureDecoder, GaussianEncoder, Posterior
 
 
 def test_encoder_shapes_and_initial_noise():
@@ -33,3 +34,20 @@ def test_sample_passes_gradients_to_mean_and_logvar():
 
 def test_decoder_shape():
     assert FeatureDecoder(4, 9, 0.1)(torch.randn(5, 4)).shape == (5, 9)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    dropout, ones = Dropout(0.2), torch.ones(1000, 777)
+    kept = dropout(ones)
+    dropped = 51 / 256
+    assert (kept == 0).float().mean().item() == pytest.approx(dropped, abs=2e-3)
+    assert kept.mean().item() == pytest.approx(1, abs=3e-3)
+    assert kept.unique().tolist() == pytest.approx([0, 1 / (1 - dropped)])
+    columns = (kept == 0).float().mean(dim=0)  # decisions of one random word are independent
+    assert columns.std().item() == pytest.approx((dropped * (1 - dropped) / 1000) ** 0.5, rel=0.1)
+
+
+def test_dropout_is_the_identity_at_evaluation_and_at_zero():
+    values = torch.randn(5, 3)
+    assert torch.equal(Dropout(0.5).eval()(values), values) and torch.equal(Dropout(0.0)(values), values)
