@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 .PHONY: run test check bench clean
 
 run: $(VENV)/.installed
-	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim
+	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

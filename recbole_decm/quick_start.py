@@ -182,7 +182,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     values = {
         key: value
         for key, value in content["config"].items()
-        if key in _EVALUATION_KEYS | _model_keys(content["model"]) - {"train_neg_sample_args"}  # RecBole filled it in
+        if key in _EVALUATION_KEYS | _model_keys(content["model"])
     }
     values |= {"checkpoint": None, "result_file": None}
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
@@ -237,7 +237,7 @@ _EVALUATION_KEYS = {
 
 
 def _model_keys(model: str) -> set[str]:
-    """Keys of a model's YAML files, less those that tell how to draw training batches."""
+    """Keys of a model's YAML files, less the one that RecBole fills in with values it would refuse as input."""
     files = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", shipped("properties") / "model" / f"{model}.yaml"]
     return {key for file in files if file.is_file() for key in read_yaml(file)} - {"train_neg_sample_args"}
 

@@ -7,6 +7,7 @@ from scipy.stats import kendalltau, rankdata
 from torch import Tensor
 
 from recbole_decm.audit.measures import top_lists
+from recbole_decm.model.losses import kl_terms
 from recbole_decm.model.towers import Posterior
 
 
@@ -19,9 +20,7 @@ def kl_per_dimension(student: Posterior, teacher: Posterior) -> Tensor:
     Returns:
         (D,) float, at least 0.
     """
-    variance_ratio = (student.logvar - teacher.logvar).exp()
-    distance = (student.mean - teacher.mean).square() * (-teacher.logvar).exp()
-    return 0.5 * (variance_ratio + distance - 1 - student.logvar + teacher.logvar).mean(dim=0)
+    return kl_terms(student, teacher).mean(dim=0)
 
 
 def ranking_agreement(student: np.ndarray, teacher: np.ndarray, k: int) -> dict[str, float]:

@@ -12,6 +12,20 @@ from torch import Tensor
 from recbole_decm.model.towers import Posterior
 
 
+def kl_terms(p: Posterior, q: Posterior) -> Tensor:
+    """KL(p || q) of diagonal Gaussians (closed form) of every row and dimension.
+
+    Args:
+        p, q: posteriors with mean and logvar of shape (B, D).
+
+    Returns:
+        (B, D) float, at least 0.
+    """
+    variance_ratio = (p.logvar - q.logvar).exp()
+    distance = (p.mean - q.mean).square() * (-q.logvar).exp()
+    return 0.5 * (variance_ratio + distance - 1 - p.logvar + q.logvar)
+
+
 def kl_divergence(p: Posterior, q: Posterior) -> Tensor:
     """KL(p || q) of diagonal Gaussians (closed form), summed over D, mean over B; the teacher term uses it as
     KL(student || teacher).
@@ -22,9 +36,7 @@ def kl_divergence(p: Posterior, q: Posterior) -> Tensor:
     Returns:
         () float, at least 0 and 0 only for p = q. The released code's version has a sign error (docs/deviations.md).
     """
-    variance_ratio = (p.logvar - q.logvar).exp()
-    distance = (p.mean - q.mean).square() * (-q.logvar).exp()
-    return 0.5 * (variance_ratio + distance - 1 - p.logvar + q.logvar).sum(dim=1).mean()
+    return kl_terms(p, q).sum(dim=1).mean()
 
 
 def kl_to_standard_normal(p: Posterior) -> Tensor:
