@@ -45,6 +45,7 @@ class _BatchDataset:
         prior = golden.tensor("in.prior")
         self.uploader_prior = torch.cat([torch.zeros_like(prior[:1]), prior])
         self.prior_mean = prior.mean(dim=0)
+        self.popularity = np.ones(golden.batch + 1, dtype=np.int64)
         self._ids = golden.batch + 1
 
     def num(self, _field: str) -> int:
@@ -67,8 +68,7 @@ def build_model(golden: Golden) -> tuple[DecCM, DecCMTeacher | None]:
         return model, None
     weights = to_ours(golden.teacher_state, replace(golden.sizes, groups=None), golden.path, "state.t_net.")
     teacher = teacher_view(model, config, weights, golden.path)
-    with torch.no_grad():
-        model.attach_teacher(teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+    model.attach_teacher(teacher)
     return model, teacher
 
 

@@ -209,12 +209,13 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     trainer.eval_collector.data_collect(train_data)
     extra_data = extra_test_loaders(config, (train_data, *eval_data))
     with _timed(seconds, "test"):
-        found = [trainer.evaluate(data, model_file=checkpoint) for data in eval_data]
+        with trainer.choosing_epoch():
+            valid = plain_metrics(trainer.evaluate(eval_data[0], model_file=checkpoint))
+        test = plain_metrics(trainer.evaluate(eval_data[1], model_file=checkpoint))
         extra = {
             f"test_{name}": plain_metrics(trainer.evaluate(data, model_file=checkpoint))
             for name, data in extra_data.items()
         }
-    valid, test = map(plain_metrics, found)
     if result_file:
         result = extra | {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
         write_result(

@@ -16,6 +16,7 @@ from recbole_decm.errors import ConfigError
 
 MODELS = {
     "DecCM": "recbole_decm.model.decm",
+    "DecCMPlus": "recbole_decm.model.decm",
     "DecCMTeacher": "recbole_decm.model.decm",
     "CMVAE": "recbole_decm.model.decm",
 }

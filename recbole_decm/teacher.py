@@ -7,6 +7,7 @@ import json
 from logging import getLogger
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import recbole_decm
@@ -121,9 +122,8 @@ def _train(config: DecCMConfig, path: Path) -> None:
     run_file.unlink()
 
 
-@torch.no_grad()
 def attach(model: DecCM, path: Path) -> None:
-    """Load a teacher and give the student its posteriors of all videos and all music, computed once.
+    """Load a teacher and give it to the student.
 
     Raises:
         CheckpointError: another model, or dimensions that are not the student's.
@@ -145,8 +145,7 @@ def attach(model: DecCM, path: Path) -> None:
                 f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
                 "Train the teacher on features of the same kind and with the same latent_dimension."
             )
-    teacher = teacher_view(model, content["config"], weights, path)
-    model.attach_teacher(teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+    model.attach_teacher(teacher_view(model, content["config"], weights, path))
 
 
 def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
@@ -178,3 +177,4 @@ class _FeaturesOnly:
     def __init__(self, sizes, features):
         self.num = sizes.__getitem__
         self.features = features
+        self.popularity = np.zeros(sizes["music_id"], dtype=np.int64)  # of training pairs, which it never sees

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -178,6 +179,10 @@ class CheckpointMixin:
         self.eval_collector.start(eval_data)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
+    def choosing_epoch(self):
+        """A context in which :meth:`evaluate` ranks as it does to choose the epoch."""
+        return nullcontext()
+
     def _check_nan(self, loss):
         if not torch.isfinite(loss):
             raise DecCMError(
@@ -205,7 +210,22 @@ class DecCMTrainer(CheckpointMixin, Trainer):
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         self._batches = len(train_data)
         self.model.set_epoch(epoch_idx)
+        if self.config["learning_rate_decay"]:
+            for group in self.optimizer.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - epoch_idx / self.epochs)
         return super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+
+    @contextmanager
+    def choosing_epoch(self):
+        self.model.set_validating(True)
+        try:
+            yield
+        finally:
+            self.model.set_validating(False)
+
+    def _valid_epoch(self, valid_data, show_progress=False):
+        with self.choosing_epoch():
+            return super()._valid_epoch(valid_data, show_progress)
 
     def _named(self, losses) -> dict[str, float]:
         return {name: value / self._batches for name, value in zip(self.model.loss_names, losses, strict=True)}

@@ -198,7 +198,7 @@ def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
     music = slice(1, None)
     result: dict[str, Any] = {"checkpoint": str(path), "kl": {}}
     for name, rows, guide in (("visual", subject.videos, guides[0]), ("acoustic", music, guides[1])):
-        student = model.posteriors(name)
+        student = model.learned_part(model.posteriors(name))
         pair = [Posterior(q.mean[rows].double(), q.logvar[rows].double()) for q in (student, guide)]
         result["kl"][name] = kl_per_dimension(*pair).tolist()
     some = slice(0, _CORRELATED_VIDEOS)

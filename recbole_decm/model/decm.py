@@ -7,6 +7,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from recbole_decm.errors import ConfigError
 from recbole_decm.model.backdoor import ConfounderFusion, adjusted_log_softmax, batch_prior, inference_priors
 from recbole_decm.model.fusions import FUSIONS, fused_scores, group_scores
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
-from recbole_decm.model.objectives import MATCHINGS, TEACHER_KLS
+from recbole_decm.model.objectives import MATCHINGS, TEACHER_KLS, MatchedPairs
 from recbole_decm.model.settings import DecCMSettings, MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
 
@@ -74,27 +75,43 @@ class CMVAE(ContextRecommender):
         self._music_table: Tensor | None = None
 
         s = self.settings
+        popularity = torch.from_numpy(dataset.popularity).float().clamp(min=1)
+        self.register_buffer("log_popularity", (popularity / popularity.sum()).log(), persistent=False)
+        if s.matching == "softmax":
+            self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(s.temperature)))
         towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+        dropout = {"visual": s.dropout_prob, "acoustic": s.music_dropout_prob}
         logvar = s.initial_logvar if s.initial_weights == "adapted" else None
         self.encoders = torch.nn.ModuleDict(
-            {name: GaussianEncoder(dim, s.latent_dimension, s.dropout_prob, logvar) for name, dim in towers.items()}
+            {name: GaussianEncoder(dim, s.latent_dimension, dropout[name], logvar) for name, dim in towers.items()}
         )
         self.decoders = torch.nn.ModuleDict(
             {
-                name: FeatureDecoder(s.latent_dimension, dim, s.dropout_prob, s.decoder_relu)
+                name: FeatureDecoder(self.latent_size, dim, s.dropout_prob, s.decoder_relu)
                 for name, dim in towers.items()
             }
         )
 
+    @property
+    def latent_size(self) -> int:
+        """Dimensions of what :meth:`encode` returns."""
+        return self.settings.latent_dimension
+
     # --- the method -----------------------------------------------------------------------------------------------
     def encode(self, modality: str, features: Tensor) -> Posterior:
         """Posterior of ``visual`` or ``acoustic`` features, (B, F) -> (B, D); of unit length where so set."""
-        mean, logvar = self.encoders[modality](features)
+        return self._of_unit_length(self.encoders[modality](features))
+
+    def _of_unit_length(self, q: Posterior) -> Posterior:
         unit = torch.nn.functional.normalize
         return Posterior(
-            unit(mean, dim=1) if self.settings.normalize_mean else mean,
-            unit(logvar, dim=1) if self.settings.normalize_logvar else logvar,
+            unit(q.mean, dim=1) if self.settings.normalize_mean else q.mean,
+            unit(q.logvar, dim=1) if self.settings.normalize_logvar else q.logvar,
         )
+
+    def learned_part(self, q: Posterior) -> Posterior:
+        """The part of a posterior that training shapes: all of it, unless a frozen teacher's stands beside it."""
+        return q
 
     def represent_music(self, latent: Tensor, prior: Tensor | None) -> Tensor:
         """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it."""
@@ -114,22 +131,35 @@ class CMVAE(ContextRecommender):
 
     def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
         s = self.settings
-        z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
+        decodes = s.reconstruction_weight > 0
+        if decodes or s.match_on == "sample":
+            z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
         scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
         same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
-        video_source = self.decoding_latent(z_music, self.training_prior(videos))
-        kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
-        return LossTerms(
-            matching=MATCHINGS[s.matching](scores, same_music if s.mask_same_music else same_pair, s),
-            kl_video=kl_weight * kl_to_standard_normal(q_video),
-            kl_music=kl_weight * kl_to_standard_normal(q_music),
-            reconstruction_visual=s.reconstruction_weight
-            * reconstruction_error(self.decoders["visual"](video_source), visual),
-            reconstruction_acoustic=s.reconstruction_weight
-            * reconstruction_error(self.decoders["acoustic"](z_video), acoustic),
+        pairs = MatchedPairs(
+            scores, same_music if s.mask_same_music else same_pair, self.temperature, self.log_popularity[music]
         )
+        kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
+        visual_error = acoustic_error = scores.new_zeros(())
+        if decodes:
+            video_source = self.decoding_latent(z_music, self.training_prior(videos))
+            visual_error = reconstruction_error(self.decoders["visual"](video_source), visual)
+            acoustic_error = reconstruction_error(self.decoders["acoustic"](z_video), acoustic)
+        return LossTerms(
+            matching=MATCHINGS[s.matching](pairs, s),
+            kl_video=kl_weight * kl_to_standard_normal(self.learned_part(q_video)),
+            kl_music=kl_weight * kl_to_standard_normal(self.learned_part(q_music)),
+            reconstruction_visual=s.reconstruction_weight * visual_error,
+            reconstruction_acoustic=s.reconstruction_weight * acoustic_error,
+        )
+
+    @property
+    def temperature(self) -> Tensor:
+        """What a difference of scores counts as one nat in ``matching: softmax``, () float; learned there."""
+        learned = getattr(self, "log_temperature", None)
+        return torch.tensor(self.settings.temperature) if learned is None else learned.exp()
 
     def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
         """Scores of a training batch, (B, B): video i in row i, music j in column j.
@@ -152,6 +182,9 @@ class CMVAE(ContextRecommender):
     def train(self, mode: bool = True):
         self._music_table = None  # the weights are about to change, or have changed
         return super().train(mode)
+
+    def set_validating(self, validating: bool) -> None:
+        """Tell whether rankings serve to choose an epoch; the matcher ranks the same in any case."""
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the schedules which epoch (0-based) is being trained."""
@@ -203,6 +236,7 @@ class DecCM(CMVAE):
 
     def __init__(self, config, dataset):
         super().__init__(config, dataset)
+        self.validating = False
         s = self.settings
         self.uploader_prior = dataset.uploader_prior.to(self.device)
         self.register_buffer("prior_mean", dataset.prior_mean.clone())
@@ -217,13 +251,47 @@ class DecCM(CMVAE):
             self.genres = torch.from_numpy(dataset.genre_membership).to(self.device)
         if s.backdoor != "none":
             start = {"near_identity": s.initial_weights == "adapted"} if s.confounder_fusion == "linear" else {}
-            self.fusion = FUSIONS[s.confounder_fusion](self.num_groups, s.latent_dimension, **start)
+            self.fusion = FUSIONS[s.confounder_fusion](self.num_groups, self.latent_size, **start)
         if s.decode_from == "fused" and not (s.backdoor == "none" or self.folds_prior):
             raise ConfigError(
                 "decode_from: expected latent, since only backdoor: batch or population with confounder_fusion: linear "
                 "fuses music into one vector to decode from, found fused."
             )
         self.teacher: tuple[Posterior, Posterior] | None = None
+        if self.guided:
+            towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+            self.guide = torch.nn.ModuleDict(
+                {name: GaussianEncoder(dim, s.latent_dimension, 0.0, None) for name, dim in towers.items()}
+            ).requires_grad_(False)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the teacher's own match counts beside the student's: its frozen encoders are part of the model."""
+        return self.settings.teacher_score_weight > 0 and self.settings.teacher != "none"
+
+    @property
+    def latent_size(self):
+        return self.settings.latent_dimension * (2 if self.guided else 1)
+
+    def encode(self, modality, features):
+        """As the matcher does; with a guide, its latent vector beside the student's, so that their matches add up."""
+        own = super().encode(modality, features)
+        if not self.guided:
+            return own
+        with torch.no_grad():
+            guide = self._of_unit_length(self.guide[modality](features))
+        weight = self.settings.teacher_score_weight**0.5
+        return Posterior(torch.cat([own.mean, weight * guide.mean], 1), torch.cat([own.logvar, guide.logvar], 1))
+
+    def learned_part(self, q):
+        own = self.settings.latent_dimension
+        return Posterior(q.mean[:, :own], q.logvar[:, :own])
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.guided:
+            self.guide.eval()
+        return self
 
     @property
     def folds_prior(self) -> bool:
@@ -232,12 +300,29 @@ class DecCM(CMVAE):
         Otherwise the video's side of the score holds it; see :mod:`recbole_decm.model.fusions`.
         """
         s = self.settings
-        one_prior = s.backdoor in ("batch", "population") and s.inference_prior != "uploader"
+        one_prior = s.backdoor in ("batch", "population") and self.prior_choice != "uploader"
         return one_prior and isinstance(self.fusion, ConfounderFusion)
 
-    def attach_teacher(self, video: Posterior, music: Posterior) -> None:
-        """Set the teacher's posteriors of all videos and all music, (n_ids, D) each, computed once."""
-        self.teacher = (video.to(self.device), music.to(self.device))
+    def attach_teacher(self, teacher: CMVAE) -> None:
+        """Take a teacher that looks at this model's features: its posteriors of all videos and music, computed once."""
+        with torch.no_grad():
+            self.teacher = (
+                teacher.posteriors("visual").to(self.device),
+                teacher.posteriors("acoustic").to(self.device),
+            )
+        if self.guided:
+            self.guide.load_state_dict(teacher.encoders.state_dict())
+
+    def set_validating(self, validating: bool) -> None:
+        """Rank under ``validation_prior`` while an epoch is chosen, under ``inference_prior`` otherwise."""
+        self.validating = validating
+        self._music_table = None
+
+    @property
+    def prior_choice(self) -> str | tuple[float, ...]:
+        """P(k) that rankings are made under now: a name of :func:`inference_priors`, or K probabilities."""
+        s = self.settings
+        return s.validation_prior if self.validating and s.validation_prior != "inference" else s.inference_prior
 
     # --- the adjustment -------------------------------------------------------------------------------------------
     def represent_music(self, latent, prior):
@@ -254,9 +339,9 @@ class DecCM(CMVAE):
         return batch_prior(self.uploader_prior[videos]) if self.settings.backdoor == "batch" else self.prior_mean
 
     def evaluation_prior(self):
-        if self.settings.backdoor == "none" or self.settings.inference_prior == "uploader":
+        if self.settings.backdoor == "none" or self.prior_choice == "uploader":
             return None
-        return inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[:1])[0]
+        return inference_priors(self.prior_choice, self.prior_mean, self.uploader_prior[:1])[0]
 
     def training_scores(self, video, tune, videos, music):
         """(B, B) scores: under one prior for all rows; under each row's own (conditional); or summed over groups."""
@@ -297,7 +382,7 @@ class DecCM(CMVAE):
         return self.fusion.query(video, self._evaluation_priors(videos))
 
     def _evaluation_priors(self, videos):
-        return inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[videos])
+        return inference_priors(self.prior_choice, self.prior_mean, self.uploader_prior[videos])
 
     def score_matrix(self, videos):
         if self.settings.backdoor != "exact":
@@ -319,5 +404,13 @@ class DecCM(CMVAE):
         weight = self.settings.teacher_weight
         guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, (videos, music), strict=True))
         teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
-        divergences = [weight * teacher_kl(q, guide) for q, guide in zip((q_video, q_music), guides, strict=True)]
+        own = (self.learned_part(q_video), self.learned_part(q_music))
+        divergences = [weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True)]
         return DeconfoundedLossTerms(*matcher, *divergences)
+
+
+class DecCMPlus(DecCM):
+    """DecCM with what measurably helps: softmax matching, conditional training, and the teacher's own match beside the
+    student's. It differs from :class:`DecCM` in ``properties/model/DecCMPlus.yaml`` alone; docs/results/decmplus.md has
+    the reasons.
+    """

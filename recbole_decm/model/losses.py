@@ -83,6 +83,47 @@ def _hinge(negatives: Tensor, positives: Tensor, margin: float, k: int) -> Tenso
     return (violation.sum(dim=1) / found.sum(dim=1).clamp(min=1)).mean()
 
 
+def softmax_contrastive(
+    logits: Tensor, same_music: Tensor, log_popularity: Tensor | None = None, both_directions: bool = False
+) -> Tensor:
+    """In-batch softmax cross-entropy of the matched pairs: which of the batch's music belongs to video i.
+
+    Pairs that share the music are no negatives of each other. Popular music is in a batch more often; the correction
+    counts each distinct music of the batch once and weighs the negatives by 1 / P(music in the batch), so that the
+    denominator estimates the sum over the catalogue (Horvitz and Thompson, 1952). For rare music this is the logQ
+    correction (Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019,
+    equation 3), which would weigh music that is in every batch wrongly.
+
+    Args:
+        logits: (B, B) float, scores over the temperature.
+        same_music: (B, B) bool, True where i and j have the same music (the diagonal included).
+        log_popularity: (B,) logarithm of the share of training pairs that have music j; None corrects nothing.
+        both_directions: average with the other direction, which of the batch's videos belongs to music i. The videos
+            are drawn uniformly, so nothing is corrected there.
+
+    Returns:
+        () float, at least 0 without the correction.
+    """
+    others = same_music.clone().fill_diagonal_(False)
+    corrected = logits
+    if log_popularity is not None:
+        weight = -log_inclusion(log_popularity, len(logits) - 1) - same_music.sum(dim=0).to(logits.dtype).log()
+        corrected = logits + weight.expand_as(logits).clone().fill_diagonal_(0)
+    loss = _cross_entropy(corrected, others)
+    return 0.5 * (loss + _cross_entropy(logits.T, others)) if both_directions else loss
+
+
+def log_inclusion(log_popularity: Tensor, draws: int) -> Tensor:
+    """Log-probability that each music is among ``draws`` training pairs: log(1 - (1 - q)^draws), any shape."""
+    never = draws * torch.log1p(-log_popularity.exp().clamp(max=1 - 1e-6))
+    return torch.log(-torch.expm1(never))
+
+
+def _cross_entropy(logits: Tensor, left_out: Tensor) -> Tensor:
+    target = torch.arange(len(logits), device=logits.device)
+    return torch.nn.functional.cross_entropy(logits.masked_fill(left_out, float("-inf")), target)
+
+
 def reconstruction_error(decoded: Tensor, features: Tensor) -> Tensor:
     """Mean squared error over B and F of a cross-generated feature vector.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from recbole_decm.model.losses import hard_negative_hinge, kl_divergence
+from recbole_decm.model.losses import hard_negative_hinge, kl_divergence, softmax_contrastive
 from recbole_decm.model.released import released_matching, released_teacher_kl
 from recbole_decm.model.towers import Posterior
 
@@ -21,16 +21,41 @@ if TYPE_CHECKING:
     from recbole_decm.model.settings import MatcherSettings
 
 
-def _hinge(scores: Tensor, same_music: Tensor, s: MatcherSettings) -> Tensor:
-    return hard_negative_hinge(scores, same_music, s.margin, s.num_negatives)
+class MatchedPairs(NamedTuple):
+    """What a matching term may look at: a batch of B matched pairs, video i in row i, music j in column j.
+
+    Attributes:
+        scores: (B, B) float, matched pairs on the diagonal.
+        same_music: (B, B) bool, pairs that are no negatives of each other (the diagonal included).
+        temperature: () float above 0, what a difference of scores counts as one nat.
+        log_popularity: (B,) float, logarithm of each music's share of the training pairs.
+    """
+
+    scores: Tensor
+    same_music: Tensor
+    temperature: Tensor
+    log_popularity: Tensor
 
 
-def _released(scores: Tensor, same_music: Tensor, s: MatcherSettings) -> Tensor:
-    return released_matching(scores, same_music, s.margin, s.num_negatives, s.music_loss_factor)
+def _hinge(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
+    return hard_negative_hinge(pairs.scores, pairs.same_music, s.margin, s.num_negatives)
 
 
-# matching: NAME -> f(scores (B, B), same_music (B, B) bool, settings) -> () float. A further one is one more line.
-MATCHINGS: dict[str, Callable[[Tensor, Tensor, Any], Tensor]] = {"hinge": _hinge, "released": _released}
+def _released(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
+    return released_matching(pairs.scores, pairs.same_music, s.margin, s.num_negatives, s.music_loss_factor)
+
+
+def _softmax(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
+    popularity = pairs.log_popularity if s.popularity_correction else None
+    return softmax_contrastive(pairs.scores / pairs.temperature, pairs.same_music, popularity, s.both_directions)
+
+
+# matching: NAME -> f(pairs, settings) -> () float. A further one is one more line.
+MATCHINGS: dict[str, Callable[[MatchedPairs, Any], Tensor]] = {
+    "hinge": _hinge,
+    "softmax": _softmax,
+    "released": _released,
+}
 
 # teacher_kl: NAME -> f(student, teacher) -> () float.
 TEACHER_KLS: dict[str, Callable[[Posterior, Posterior], Tensor]] = {

@@ -22,6 +22,7 @@ def _in_range(low: float, high: float = float("inf"), open_low: bool = False):
 _CHECKS = {
     "latent_dimension": _in_range(1),
     "dropout_prob": _in_range(0, 0.99),
+    "music_dropout_prob": _in_range(0, 0.99),
     "margin": _in_range(0),
     "music_loss_factor": _in_range(0),
     "sampling_noise": _in_range(0),
@@ -31,6 +32,8 @@ _CHECKS = {
     "kl_anneal_epochs": _in_range(0),
     "initial_logvar": _in_range(-30, 10),
     "teacher_weight": _in_range(0),
+    "teacher_score_weight": _in_range(0),
+    "temperature": _in_range(0, open_low=True),
     "backdoor_temperature": _in_range(0, open_low=True),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -41,6 +44,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "decode_from": ("latent", "fused"),
     "initial_weights": ("adapted", "torch"),
     "backdoor": ("none", "batch", "population", "exact", "conditional"),
+    "validation_prior": ("inference", "mean", "uniform", "uploader"),
     "confounder_fusion": ("linear", "bilinear", "gated", "mixture", "genre"),
 }
 _INFERENCE_PRIORS = ("mean", "uniform", "uploader")
@@ -52,6 +56,7 @@ class MatcherSettings:
 
     latent_dimension: int
     dropout_prob: float
+    music_dropout_prob: float
     initial_logvar: float
     normalize_mean: bool
     match_on: str
@@ -62,6 +67,9 @@ class MatcherSettings:
     kl_anneal_epochs: int
     objective: str
     matching: str
+    temperature: float
+    popularity_correction: bool
+    both_directions: bool
     mask_same_music: bool
     music_loss_factor: float
     normalize_logvar: bool
@@ -83,12 +91,15 @@ class MatcherSettings:
 class DecCMSettings(MatcherSettings):
     """Hyper-parameters of DecCM: the matcher's, the weight of the teacher, and the backdoor adjustment."""
 
+    teacher: str
     teacher_kl: str
     decode_from: str
     teacher_weight: float
+    teacher_score_weight: float
     backdoor: str
     confounder_fusion: str
     inference_prior: str | tuple[float, ...]
+    validation_prior: str
     backdoor_temperature: float
 
 
@@ -106,10 +117,12 @@ def _read_prior(name: str, value: Any) -> str | tuple[float, ...]:
 
 def _read(config, name: str, kind: str) -> Any:
     value = config[name]
+    if name == "music_dropout_prob" and value is None:
+        value = config["dropout_prob"]
     if name == "inference_prior":
         return _read_prior(name, value)
-    if value is None and "none" in _CHOICES.get(name, ()):  # how YAML and the command line read the word
-        value = "none"
+    if value is None and (name == "teacher" or "none" in _CHOICES.get(name, ())):
+        value = "none"  # YAML and the command line read the word as None
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = {
         "int": isinstance(value, int) and number,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from recbole_decm.model.losses import (
     kl_divergence,
     kl_to_standard_normal,
     reconstruction_error,
+    softmax_contrastive,
 )
 from recbole_decm.model.towers import Posterior
 
@@ -102,6 +105,56 @@ def test_hinge_of_a_batch_of_one_music_is_zero_and_has_a_gradient():
     loss = hard_negative_hinge(scores, torch.ones(3, 3, dtype=torch.bool), margin=1.0, num_negatives=2)
     loss.backward()
     assert loss.item() == 0 and torch.isfinite(scores.grad).all()
+
+
+def naive_softmax(logits, music, popularity, both):
+    """Loop over anchors: -log of the matched pair's share among the distinct music (or videos) of the batch."""
+    total = []
+    for video in range(len(music)):
+        row = {music[j]: math.exp(logits[video, j]) for j in range(len(music)) if music[j] != music[video]}
+        chance = {j: 1 if popularity is None else 1 - (1 - popularity[j]) ** (len(music) - 1) for j in row}
+        copies = {j: music.count(j) if popularity is None else 1 for j in row}
+        matched = math.exp(logits[video, video])
+        total.append(-math.log(matched / (matched + sum(copies[j] * row[j] / chance[j] for j in row))))
+    for tune in range(len(music) if both else 0):
+        rivals = [math.exp(logits[i, tune]) for i in range(len(music)) if music[i] != music[tune]]
+        matched = math.exp(logits[tune, tune])
+        total.append(-math.log(matched / (matched + sum(rivals))))
+    return sum(total) / len(total)
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("corrected", [False, True])
+def test_softmax_contrastive_is_that_of_a_loop(both, corrected):
+    generator = torch.Generator().manual_seed(3)
+    music = torch.tensor([0, 1, 0, 2, 3, 3, 4])
+    logits = torch.randn(7, 5, generator=generator, dtype=torch.float64)[:, music]
+    shares = torch.tensor([0.3, 0.1, 0.2, 0.3, 0.1], dtype=torch.float64)
+    loss = softmax_contrastive(logits, music[:, None] == music[None], shares[music].log() if corrected else None, both)
+    expected = naive_softmax(logits, music.tolist(), shares.tolist() if corrected else None, both)
+    assert loss.item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_popularity_correction_recovers_the_softmax_over_the_catalogue():
+    """Choices from a softmax without features: the corrected loss is least at the true logits, the plain one is not."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.tensor([0.0, 1.0, 2.0])
+    chosen = torch.multinomial(truth.softmax(0), 20_000, replacement=True, generator=generator)
+    log_popularity = (torch.bincount(chosen, minlength=3) / len(chosen)).log()
+    learned = {}
+    for name, popularity in (("corrected", log_popularity), ("plain", None)):
+        logits = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.Adam([logits], lr=0.05)
+        for batch in chosen.split(100):
+            rows = logits[batch].expand(len(batch), -1)
+            same = batch[:, None] == batch[None]
+            loss = softmax_contrastive(rows, same, None if popularity is None else popularity[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        learned[name] = (logits - logits[0]).detach()
+    assert torch.allclose(learned["corrected"], truth, atol=0.3)
+    assert not torch.allclose(learned["plain"], truth, atol=0.6)
 
 
 def test_reconstruction_error_is_the_mean_square():

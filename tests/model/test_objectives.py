@@ -62,7 +62,7 @@ def test_the_set_stands_above_the_data_sets_yaml(own_planted):
     ("values", "message"),
     [
         ({"objective": "relaesed"}, "expected ours or released, found 'relaesed'. Did you mean 'released'"),
-        ({"matching": "hing"}, "matching: expected hinge or released"),
+        ({"matching": "hing"}, "matching: expected hinge or softmax or released"),
         ({"teacher_kl": "textbook"}, "teacher_kl: expected kl or released"),
         ({"decode_from": "both"}, "decode_from: expected latent or fused"),
         ({"sampling_noise": -1}, "sampling_noise: expected a number of at least 0"),
@@ -122,6 +122,6 @@ def test_released_trains_teacher_and_student(planted):
 def test_a_further_matching_is_one_more_line(planted, monkeypatch):
     config = make_config("DecCM", planted)
     assert DecCMDataset(config) and set(MATCHINGS) >= {"hinge", "released"}
-    monkeypatch.setitem(MATCHINGS, "hinge", lambda scores, same_music, s: scores.new_tensor(7.0))
+    monkeypatch.setitem(MATCHINGS, "hinge", lambda pairs, s: pairs.scores.new_tensor(7.0))
     model, batch = model_of(planted)
     assert model.calculate_loss(batch)[0] == 7
