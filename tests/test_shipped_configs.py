@@ -31,12 +31,26 @@ WALK = {
     "released-7-decoders": {"decoder_relu": False, "decode_from": "latent"},
     "released-8-annealing": {"kl_anneal_epochs": 10},
 }
+# What each file changes in DecCMPlus.
+PLUS = {
+    "plus-no-teacher": {"teacher": "none"},
+    "plus-no-backdoor": {"backdoor": "none"},
+    "plus-mean-prior": {"inference_prior": "mean"},
+    "plus-bilinear": {"confounder_fusion": "bilinear"},
+    "plus-hinge": {"matching": "hinge"},
+    "plus-no-logq": {"popularity_correction": False},
+    "plus-both-directions": {"both_directions": True},
+    "plus-music-dropout": {"music_dropout_prob": None},
+    "plus-validate-uniform": {"validation_prior": "inference"},
+    "plus-variational": {"reconstruction_weight": 0.1, "kl_weight": 0.0001},
+    "plus-teacher-kl": {"teacher_score_weight": 0.0, "teacher_weight": 0.01},
+}
 NUMBERS = {"margin", "num_negatives", "music_loss_factor", "teacher_weight", "kl_weight", "reconstruction_weight"}
 NUMBERS |= {"dropout_prob", "kl_anneal_epochs"}
 
 
-def resolved(planted, *files) -> dict:
-    return DecCMConfig("DecCM", "planted", list(files), {"data_path": str(planted)}).plain()
+def resolved(planted, *files, model="DecCM") -> dict:
+    return DecCMConfig(model, "planted", list(files), {"data_path": str(planted)}).plain()
 
 
 def changes(before: dict, after: dict) -> dict:
@@ -50,6 +64,16 @@ def test_every_key_is_known_and_every_line_explained(planted, path):
         assert (
             not line or line.startswith("#") or re.search(r"\S+:.*# \((str|int|float|bool|dict|list)\) \w.*\.$", line)
         )
+
+
+def test_every_ablation_is_checked():
+    assert {path.stem for path in FILES if path.parent.name == "ablation"} == {*WALK, *PLUS}
+
+
+@pytest.mark.parametrize("name", PLUS)
+def test_each_ablation_of_decm_plus_changes_what_it_says(planted, name):
+    plain, changed = (resolved(planted, *files, model="DecCMPlus") for files in ((), (f"ablation/{name}.yaml",)))
+    assert changes(plain, changed) == PLUS[name]
 
 
 def test_released_is_exactly_the_named_set(planted):

@@ -128,9 +128,25 @@ def reconstruction_error(decoded: Tensor, features: Tensor) -> Tensor:
     """Mean squared error over B and F of a cross-generated feature vector.
 
     Args:
-        decoded, features: (B, F) float.
+        decoded, features: (B, F) float; the gradient is that of ``decoded`` alone.
 
     Returns:
         () float.
     """
-    return torch.linalg.vector_norm(decoded - features).square() / decoded.numel()
+    return _MeanSquare.apply(decoded, features)
+
+
+class _MeanSquare(torch.autograd.Function):
+    """Mean square of a difference in three passes over it, forward and backward; torch's own takes five."""
+
+    @staticmethod
+    def forward(ctx, decoded: Tensor, features: Tensor) -> Tensor:
+        difference = decoded - features
+        ctx.save_for_backward(difference)
+        flat = difference.view(-1)
+        return torch.dot(flat, flat) / difference.numel()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        (difference,) = ctx.saved_tensors
+        return difference * (2 * gradient / difference.numel()), None

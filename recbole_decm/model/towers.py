@@ -46,14 +46,21 @@ class Dropout(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Any shape -> the same shape."""
+        kept, scale = self.unscaled(values)
+        return kept if scale == 1 else kept * scale
+
+    def unscaled(self, values: Tensor) -> tuple[Tensor, float]:
+        """Values with the dropped ones at 0, and the factor that makes up for them: a layer that follows can carry it
+        in its weights, which are fewer.
+        """
         dropped = min(round(self.prob * 256), 255)
         if not self.training or dropped == 0:
-            return values
+            return values, 1.0
         if values.device.type != "cpu":
-            return nn.functional.dropout(values, self.prob)
+            return nn.functional.dropout(values, self.prob), 1.0
         words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
         keep = words.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
-        return values * (keep * (256 / (256 - dropped)))
+        return torch.where(keep, values, 0.0), 256 / (256 - dropped)
 
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
@@ -82,10 +89,10 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Posterior:
         """(B, F) -> posterior with (B, D) mean and logvar."""
-        hidden = self.dropout(self.norm(features))
+        hidden, scale = self.dropout.unscaled(self.norm(features))
         heads = (self.mean, self.logvar)  # side by side in one product
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
-        mean, logvar = nn.functional.linear(hidden, weight, bias).chunk(2, dim=1)
+        mean, logvar = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias).chunk(2, dim=1)
         return Posterior(mean, logvar)
 
 
