@@ -112,8 +112,9 @@ def main(dataset: str, data_path: Path, seeds: str, model: str, valid_only: bool
         for way, rows in found.items()
     ]
     alone, taught, all_pairs = ({m: np.mean([r[m] for r in rows]) for m in metrics} for rows in found.values())
-    shares = ((taught[m] - alone[m]) / (all_pairs[m] - alone[m]) for m in metrics)
-    lines.append(["share of the pooling gain", *(f"{share:.0%}" for share in shares)])
+    gains = [(taught[m] - alone[m], all_pairs[m] - alone[m]) for m in metrics]
+    shares = [f"{ours / pooling:.0%}" if pooling > 0 else "pooling gains nothing" for ours, pooling in gains]
+    lines.append(["share of the pooling gain", *shares])
     click.echo(f"{model} on {dataset}, seeds {', '.join(map(str, chosen))}")
     click.echo(tabulate(lines, headers=["training data", *metrics], tablefmt="github", disable_numparse=True))
 
