@@ -46,7 +46,7 @@ PLUS = {
     "plus-teacher-kl": {"teacher_score_weight": 0.0, "teacher_weight": 0.01},
 }
 NUMBERS = {"margin", "num_negatives", "music_loss_factor", "teacher_weight", "kl_weight", "reconstruction_weight"}
-NUMBERS |= {"dropout_prob", "kl_anneal_epochs"}
+NUMBERS |= {"dropout_prob", "music_dropout_prob", "kl_anneal_epochs"}
 
 
 def resolved(planted, *files, model="DecCM") -> dict:

@@ -89,6 +89,7 @@ OBJECTIVES: dict[str, MappingProxyType[str, Any]] = {
             "decoder_relu": True,
             "initial_weights": "torch",
             "dropout_prob": 0.2,
+            "music_dropout_prob": None,
         }
     ),
 }

@@ -120,7 +120,7 @@ def test_terms_without_weight_are_left_out(planted):
 def test_dropout_of_the_music_encoder_alone(planted):
     model, _ = build(make_config("DecCMPlus", planted, **QUICK, teacher="none", music_dropout_prob=0.1), {})
     assert model.encoders["visual"].dropout.prob == 0.4 and model.encoders["acoustic"].dropout.prob == 0.1
-    model, _ = build(make_config("DecCM", planted, teacher="none", dropout_prob=0.3), {})
+    model, _ = build(make_config("DecCM", planted, teacher="none", dropout_prob=0.3, music_dropout_prob=None), {})
     assert model.encoders["acoustic"].dropout.prob == 0.3
 
 
