@@ -6,6 +6,7 @@ j, matched pairs on the diagonal. Every term is a mean over the batch, so that i
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,19 +69,24 @@ def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_n
     Returns:
         () float, at least 0.
     """
-    positives = scores.diagonal()
-    negatives = scores.masked_fill(same_music, float("-inf"))
-    k = min(num_negatives, len(scores))
-    video_to_music = _hinge(negatives, positives, margin, k)
-    music_to_video = _hinge(negatives.T, positives, margin, k)
-    return 0.5 * (video_to_music + music_to_video)
+    size, k = len(scores), min(num_negatives, len(scores))
+    negatives = scores.detach().masked_fill(same_music, float("-inf"))
+    anchor = torch.arange(size, device=scores.device).unsqueeze(1)
+    for_videos, for_music = _highest(negatives, k), _highest(negatives.T, k)
+    places = torch.stack([anchor * size + for_videos, for_music * size + anchor]).flatten()  # in the flat matrix
+    hardest = scores.reshape(-1).gather(0, places).view(2, size, k)
+    found = ~same_music.reshape(-1)[places].view(2, size, k)
+    violation = (margin + hardest - scores.diagonal().unsqueeze(1)).clamp(min=0).masked_fill(~found, 0)
+    return (violation.sum(dim=2) / found.sum(dim=2).clamp(min=1)).mean()
 
 
-def _hinge(negatives: Tensor, positives: Tensor, margin: float, k: int) -> Tensor:
-    hardest = negatives.max(dim=1, keepdim=True).values if k == 1 else negatives.topk(k, dim=1, sorted=False).values
-    found = hardest > float("-inf")
-    violation = (margin + hardest - positives.unsqueeze(1)).clamp(min=0).masked_fill(~found, 0)
-    return (violation.sum(dim=1) / found.sum(dim=1).clamp(min=1)).mean()
+def _highest(scores: Tensor, k: int) -> Tensor:
+    """Columns of the k highest scores of every row, in any order: (B, N) -> (B, k) int64."""
+    if k == 1:
+        return scores.argmax(dim=1, keepdim=True)
+    if scores.device.type == "cpu" and k < scores.shape[1]:  # numpy's selection is vectorised, torch's is not
+        return torch.from_numpy(np.argpartition(scores.contiguous().numpy(), -k, axis=1)[:, -k:])
+    return scores.topk(k, dim=1, sorted=False).indices
 
 
 def softmax_contrastive(
@@ -149,4 +155,4 @@ class _MeanSquare(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor):
         (difference,) = ctx.saved_tensors
-        return difference * (2 * gradient / difference.numel()), None
+        return difference.mul_(2 * gradient / difference.numel()), None  # nothing reads it after this

@@ -59,8 +59,9 @@ class Dropout(nn.Module):
         if values.device.type != "cpu":
             return nn.functional.dropout(values, self.prob), 1.0
         words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
-        keep = words.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
-        return torch.where(keep, values, 0.0), 256 / (256 - dropped)
+        keep = torch.empty_like(values)  # a product with 0 and 1 is vectorised, torch.where and masked_fill are not
+        torch.ge(words.view(torch.uint8)[: values.numel()].view(values.shape), dropped, out=keep)
+        return values * keep, 256 / (256 - dropped)
 
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
