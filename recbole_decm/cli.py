@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import click
 
 import recbole_decm
-from recbole_decm.errors import ConfigError, DecCMError
+from recbole_decm.errors import DecCMError
 
 # Commands by module, imported when they are used, so that --help answers at once.
 COMMANDS = {
@@ -117,23 +117,13 @@ def run_main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    from recbole_decm.config import parse_arguments
+    from recbole_decm.config import parse_arguments, read_config_files, take_config_files
     from recbole_decm.quick_start import run
 
     values = parse_arguments(arguments)
-    files = values.pop("config_files", None)
+    config_files = take_config_files(values)
     rest = [
         argument for argument in arguments if not argument.startswith(("--model=", "--dataset=", "--config_files="))
     ]
-    if files is not None and not isinstance(files, (str, list)):
-        raise ConfigError(f"config_files: expected paths separated by spaces, found {files!r}.")
-    names = {"model": values.get("model"), "dataset": values.get("dataset")}
-    config_files = files.split() if isinstance(files, str) else files
-    if config_files:
-        from recbole_decm.config import find_config_file, read_yaml
-
-        for name in names:  # RecBole lets config files name the model and the data set
-            for file in config_files:
-                named = read_yaml(find_config_file(file)).get(name)
-                names[name] = names[name] if name in values else named or names[name]
-    run(names["model"] or "DecCM", names["dataset"] or "sim", config_files, arguments=rest)
+    named = read_config_files(config_files) | values  # RecBole lets config files name the model and the data set
+    run(named.get("model", "DecCM"), named.get("dataset", "sim"), config_files, arguments=rest)

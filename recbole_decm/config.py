@@ -114,6 +114,23 @@ def parse_arguments(arguments: Sequence[str]) -> dict:
     return values
 
 
+def take_config_files(values: dict) -> list[str]:
+    """Remove ``config_files`` from parsed values: the paths as a list, empty where none are given.
+
+    Raises:
+        ConfigError: neither a text of paths separated by spaces nor a list.
+    """
+    files = values.pop("config_files", None) or []
+    if not isinstance(files, (str, list)):
+        raise ConfigError(f"config_files: expected paths separated by spaces, found {files!r}.")
+    return files.split() if isinstance(files, str) else list(files)
+
+
+def read_config_files(files: Iterable[str | Path]) -> dict:
+    """Values of config files by path or by their name below ``properties``; later ones win."""
+    return merge(*(read_yaml(find_config_file(file)) for file in files))
+
+
 def find_config_file(name: str | Path) -> Path:
     """A config file by its path, or by its path below ``properties`` as shipped (``ablation/released.yaml``)."""
     path = Path(name)
@@ -170,7 +187,7 @@ class DecCMConfig(Config):
         return _Loader
 
     def _load_config_files(self, file_list):
-        return merge(*(read_yaml(find_config_file(file)) for file in file_list or []))
+        return read_config_files(file_list or [])
 
     def _load_variable_config_dict(self, config_dict):
         given = dict(config_dict or {})
@@ -180,6 +197,8 @@ class DecCMConfig(Config):
         return parse_arguments(self._arguments)
 
     def _merge_external_config_dict(self):
+        for values in (self.variable_config_dict, self.cmd_config_dict):
+            self.file_config_dict = merge(self.file_config_dict, read_config_files(take_config_files(values)))
         self.external_config_dict = merge(self.file_config_dict, self.variable_config_dict, self.cmd_config_dict)
 
     def _get_model_and_dataset(self, model, dataset):

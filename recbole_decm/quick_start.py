@@ -16,7 +16,14 @@ from recbole.utils import init_logger, init_seed, set_color
 
 from recbole_decm import registry, teacher
 from recbole_decm.checkpoint import read_checkpoint
-from recbole_decm.config import RECBOLE_PROPERTIES, DecCMConfig, parse_arguments, read_yaml
+from recbole_decm.config import (
+    RECBOLE_PROPERTIES,
+    DecCMConfig,
+    parse_arguments,
+    read_config_files,
+    read_yaml,
+    take_config_files,
+)
 from recbole_decm.data.atomic import write_text
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import extra_test_loaders
@@ -177,6 +184,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
         arguments: ``--key=value``, above the values the checkpoint was trained with.
     """
     given = parse_arguments(list(arguments))
+    files = read_config_files(take_config_files(given))
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
     values = {
@@ -184,7 +192,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
         for key, value in content["config"].items()
         if key in _EVALUATION_KEYS | _model_keys(content["model"])
     }
-    values |= {"checkpoint": None, "result_file": None}
+    values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
     return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
 

@@ -94,6 +94,32 @@ def test_compare_prints_one_table(planted, capsys):
     assert lines[3].startswith("CMVAE") and "±" in lines[3] and lines[4].startswith("Pop")
 
 
+def test_compare_reads_config_files(planted, tmp_path, capsys):
+    """As --config_files of a run: below the command line, above the model's YAML."""
+    file = tmp_path / "a.yaml"
+    file.write_text("epochs: 1\nlearning_rate: 0.0\n")
+    same = ["compare", "--models=CMVAE", "--dataset=planted", f"--data_path={planted}", "--topk=[10]"]
+
+    def scores(*more):
+        assert main([*same, *more]) == 0
+        return capsys.readouterr().out.splitlines()[3].split()[2:]
+
+    assert scores(f"--config_files={file}") == scores("--epochs=1", "--learning_rate=0.0")
+    assert scores(f"--config_files={file}", "--learning_rate=0.01") == scores("--epochs=1", "--learning_rate=0.01")
+    assert main([*same, f"--config_files={tmp_path / 'none.yaml'}"]) == 2
+
+
+def test_evaluate_puts_config_files_above_the_checkpoint(planted, tmp_path, capsys):
+    values = ["--model=CMVAE", "--dataset=planted", f"--data_path={planted}", "--epochs=1", "--topk=[10]"]
+    assert main(["run", *values, "--checkpoint_dir=ck"]) == 0
+    (checkpoint,) = Path("ck").glob("*.pth")
+    (tmp_path / "k.yaml").write_text("topk: [3, 10]\n")
+    capsys.readouterr()
+    assert main(["evaluate", str(checkpoint), f"--config_files={tmp_path / 'k.yaml'}"]) == 0
+    out = capsys.readouterr().out
+    assert "recall@3" in out and "recall@10" in out
+
+
 def test_compare_refuses_a_key_that_no_model_knows(planted, capsys):
     assert main(["compare", "--models=CMVAE,Pop", "--dataset=planted", f"--data_path={planted}", "--margim=1"]) == 2
     assert "margim" in capsys.readouterr().err
