@@ -6,8 +6,6 @@ j, matched pairs on the diagonal. Every term is a mean over the batch, so that i
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -74,8 +72,7 @@ def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_n
     size, k = len(scores), min(num_negatives, len(scores))
     negatives = scores.detach().masked_fill(same_music, float("-inf"))
     anchor = torch.arange(size, device=scores.device).unsqueeze(1)
-    selected = _BESIDE.submit(_highest, negatives.T, k)  # numpy selects without the interpreter's lock
-    for_videos, for_music = _highest(negatives, k), selected.result()
+    for_videos, for_music = _highest(negatives, k), _highest(negatives.T, k)
     places = torch.stack([anchor * size + for_videos, for_music * size + anchor]).flatten()  # in the flat matrix
     hardest = scores.reshape(-1).gather(0, places).view(2, size, k)
     found = ~same_music.reshape(-1)[places].view(2, size, k)
@@ -83,15 +80,12 @@ def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_n
     return (violation.sum(dim=2) / found.sum(dim=2).clamp(min=1)).mean()
 
 
-_BESIDE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hinge")
-
-
 def _highest(scores: Tensor, k: int) -> Tensor:
     """Columns of the k highest scores of every row, in any order: (B, N) -> (B, k) int64."""
     if k == 1:
         return scores.argmax(dim=1, keepdim=True)
     if scores.device.type == "cpu" and k < scores.shape[1]:  # numpy's selection is vectorised, torch's is not
-        return torch.from_numpy(np.argpartition(np.ascontiguousarray(scores.numpy()), -k, axis=1)[:, -k:])
+        return torch.from_numpy(np.argpartition(scores.contiguous().numpy(), -k, axis=1)[:, -k:])
     return scores.topk(k, dim=1, sorted=False).indices
 
 
