@@ -17,8 +17,8 @@ from recbole_decm.errors import ConfigError
 MODELS = {
     "DecCM": "recbole_decm.model.decm",
     "DecCMPlus": "recbole_decm.model.decm",
-    "DecCMTeacher": "recbole_decm.model.decm",
-    "CMVAE": "recbole_decm.model.decm",
+    "DecCMTeacher": "recbole_decm.model.cmvae",
+    "CMVAE": "recbole_decm.model.cmvae",
 }
 METRICS = {
     "IPWRecall": "recbole_decm.evaluation.adapters",

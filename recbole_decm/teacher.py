@@ -14,7 +14,8 @@ import recbole_decm
 from recbole_decm.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from recbole_decm.config import DecCMConfig
 from recbole_decm.errors import CheckpointError, ConfigError
-from recbole_decm.model.decm import DecCM, DecCMTeacher
+from recbole_decm.model.cmvae import DecCMTeacher
+from recbole_decm.model.decm import DecCM
 
 # What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
 _SHARED_KEYS: tuple[str, ...] = (

@@ -11,7 +11,7 @@ from helpers.running import make_config, run_quick
 
 from recbole_decm import teacher
 from recbole_decm.errors import CheckpointError, ConfigError
-from recbole_decm.model.decm import CMVAE
+from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.quick_start import fit, run_config
 
 FAST = {"teacher_config": {"epochs": 2, "train_batch_size": 64}, "epochs": 1}

@@ -1,4 +1,4 @@
-"""DecCM and its relatives as RecBole models: the paper's algorithm on top of towers, backdoor and losses.
+"""DecCM as a RecBole model: backdoor adjustment and teacher on top of the matcher. It reads like the paper's algorithm.
 
 Reference:
     Jing Yi and Zhenzhong Chen. "Deconfounded Cross-modal Matching for Content-based Micro-video Background Music
@@ -7,32 +7,18 @@ Reference:
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
-from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.backdoor import ConfounderFusion, adjusted_log_softmax, batch_prior, inference_priors
+from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.model.fusions import FUSIONS, fused_scores, group_scores
-from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
-from recbole_decm.model.objectives import MATCHINGS, TEACHER_KLS, MatchedPairs
-from recbole_decm.model.settings import DecCMSettings, MatcherSettings
-from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
-
-_ENCODE_ROWS = 8_192
-
-
-class LossTerms(NamedTuple):
-    """The weighted terms of the matcher's objective, each () float; their sum is minimised."""
-
-    matching: Tensor
-    kl_video: Tensor
-    kl_music: Tensor
-    reconstruction_visual: Tensor
-    reconstruction_acoustic: Tensor
+from recbole_decm.model.objectives import TEACHER_KLS
+from recbole_decm.model.settings import DecCMSettings
+from recbole_decm.model.towers import GaussianEncoder, Posterior
 
 
 class DeconfoundedLossTerms(NamedTuple):
@@ -45,185 +31,6 @@ class DeconfoundedLossTerms(NamedTuple):
     reconstruction_acoustic: Tensor
     teacher_video: Tensor
     teacher_music: Tensor
-
-
-class CMVAE(ContextRecommender):
-    """The variational cross-modal matcher, without teacher and without deconfounding.
-
-    Batches hold ids alone; content vectors are looked up here. The score of a video and a music is the dot product of
-    their posterior means.
-
-    Args:
-        config: values of ``properties/model/<Model>.yaml``.
-        dataset: a built :class:`~recbole_decm.data.dataset.DecCMDataset`, the training split.
-    """
-
-    uses_content = True
-    uses_uploader_prior = False
-    settings_class: type[MatcherSettings] = MatcherSettings
-    loss_names: tuple[str, ...] = LossTerms._fields
-
-    def __init__(self, config, dataset):
-        # Not ContextRecommender's own __init__: it builds an embedding table for every token field, video ids included.
-        super(ContextRecommender, self).__init__()
-        self.settings = self.settings_class.from_config(config)
-        self.device = config["device"]
-        self.USER_ID, self.ITEM_ID = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        self.n_users, self.n_items = dataset.num(self.USER_ID), dataset.num(self.ITEM_ID)
-        self.visual, self.acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
-        self.epoch = 0
-        self._music_table: Tensor | None = None
-
-        s = self.settings
-        popularity = torch.from_numpy(dataset.popularity).float().clamp(min=1)
-        self.register_buffer("log_popularity", (popularity / popularity.sum()).log(), persistent=False)
-        if s.matching == "softmax":
-            self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(s.temperature)))
-        towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
-        dropout = {"visual": s.dropout_prob, "acoustic": s.music_dropout_prob}
-        logvar = s.initial_logvar if s.initial_weights == "adapted" else None
-        self.encoders = torch.nn.ModuleDict(
-            {name: GaussianEncoder(dim, s.latent_dimension, dropout[name], logvar) for name, dim in towers.items()}
-        )
-        self.decoders = torch.nn.ModuleDict(
-            {
-                name: FeatureDecoder(self.latent_size, dim, s.dropout_prob, s.decoder_relu)
-                for name, dim in towers.items()
-            }
-        )
-
-    @property
-    def latent_size(self) -> int:
-        """Dimensions of what :meth:`encode` returns."""
-        return self.settings.latent_dimension
-
-    # --- the method -----------------------------------------------------------------------------------------------
-    def encode(self, modality: str, features: Tensor) -> Posterior:
-        """Posterior of ``visual`` or ``acoustic`` features, (B, F) -> (B, D); of unit length where so set."""
-        return self._of_unit_length(self.encoders[modality](features))
-
-    def _of_unit_length(self, q: Posterior) -> Posterior:
-        unit = torch.nn.functional.normalize
-        return Posterior(
-            unit(q.mean, dim=1) if self.settings.normalize_mean else q.mean,
-            unit(q.logvar, dim=1) if self.settings.normalize_logvar else q.logvar,
-        )
-
-    def learned_part(self, q: Posterior) -> Posterior:
-        """The part of a posterior that training shapes: all of it, unless a frozen teacher's stands beside it."""
-        return q
-
-    def represent_music(self, latent: Tensor, prior: Tensor | None) -> Tensor:
-        """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it."""
-        return latent
-
-    def decoding_latent(self, latent: Tensor, prior: Tensor | None) -> Tensor:
-        """What the video is generated from, given the music's latent vector (B, D); here the vector itself."""
-        return latent
-
-    def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
-        """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
-        videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        visual = self.visual.lookup(videos).to(self.device)
-        acoustic = self.acoustic.lookup(music).to(self.device)
-        q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
-        return self._terms(videos, music, visual, acoustic, q_video, q_music)
-
-    def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
-        s = self.settings
-        decodes = s.reconstruction_weight > 0
-        if decodes or s.match_on == "sample":
-            z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
-        video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
-        scores = self.training_scores(video, tune, videos, music)
-        same_music = music.unsqueeze(1) == music.unsqueeze(0)
-        same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
-        pairs = MatchedPairs(
-            scores, same_music if s.mask_same_music else same_pair, self.temperature, self.log_popularity[music]
-        )
-        kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
-        visual_error = acoustic_error = scores.new_zeros(())
-        if decodes:
-            video_source = self.decoding_latent(z_music, self.training_prior(videos))
-            visual_error = reconstruction_error(self.decoders["visual"](video_source), visual)
-            acoustic_error = reconstruction_error(self.decoders["acoustic"](z_video), acoustic)
-        return LossTerms(
-            matching=MATCHINGS[s.matching](pairs, s),
-            kl_video=kl_weight * kl_to_standard_normal(self.learned_part(q_video)),
-            kl_music=kl_weight * kl_to_standard_normal(self.learned_part(q_music)),
-            reconstruction_visual=s.reconstruction_weight * visual_error,
-            reconstruction_acoustic=s.reconstruction_weight * acoustic_error,
-        )
-
-    @property
-    def temperature(self) -> Tensor:
-        """What a difference of scores counts as one nat in ``matching: softmax``, () float; learned there."""
-        learned = getattr(self, "log_temperature", None)
-        return torch.tensor(self.settings.temperature) if learned is None else learned.exp()
-
-    def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
-        """Scores of a training batch, (B, B): video i in row i, music j in column j.
-
-        Args:
-            video, tune: (B, D) latent vectors of both sides.
-            videos, music: (B,) their ids.
-        """
-        return video @ self.represent_music(tune, self.training_prior(videos)).T
-
-    def training_prior(self, videos: Tensor) -> Tensor | None:
-        """P(k) of a training batch, (K,); None for a model without confounder."""
-        return None
-
-    def evaluation_prior(self) -> Tensor | None:
-        """P(k) at evaluation, (K,); None for a model without confounder."""
-        return None
-
-    # --- scores ---------------------------------------------------------------------------------------------------
-    def train(self, mode: bool = True):
-        self._music_table = None  # the weights are about to change, or have changed
-        return super().train(mode)
-
-    def set_validating(self, validating: bool) -> None:
-        """Tell whether rankings serve to choose an epoch; the matcher ranks the same in any case."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the schedules which epoch (0-based) is being trained."""
-        self.epoch = epoch
-
-    def posteriors(self, modality: str) -> Posterior:
-        """Posteriors of all ids of a modality in evaluation mode: mean and logvar of shape (n_ids, D)."""
-        matrix = self.visual if modality == "visual" else self.acoustic
-        blocks = torch.arange(len(matrix)).split(_ENCODE_ROWS)
-        encoded = [self.encode(modality, matrix.lookup(ids).to(self.device)) for ids in blocks]
-        return Posterior(torch.cat([q.mean for q in encoded]), torch.cat([q.logvar for q in encoded]))
-
-    def video_vectors(self, videos: Tensor) -> Tensor:
-        """(B,) video ids -> (B, D) vectors whose dot products with :meth:`music_vectors` are the scores."""
-        return self.encode("visual", self.visual.lookup(videos).to(self.device)).mean
-
-    def music_vectors(self) -> Tensor:
-        """(n_music, D) vectors of the catalogue under the evaluation prior; computed once per evaluation."""
-        if self._music_table is None or self.training:
-            self._music_table = self.represent_music(self.posteriors("acoustic").mean, self.evaluation_prior())
-        return self._music_table
-
-    def score_matrix(self, videos: Tensor) -> Tensor:
-        """Scores of (B,) video ids with the whole catalogue as one matrix product, (B, n_music)."""
-        return self.video_vectors(videos) @ self.music_vectors().T
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Scores of videos with the whole catalogue, flat: (B * n_music,)."""
-        return self.score_matrix(interaction[self.USER_ID]).view(-1)
-
-    def predict(self, interaction) -> Tensor:
-        """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
-        videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        pairs = self.video_vectors(videos)[index] * self.music_vectors()[interaction[self.ITEM_ID]]
-        return pairs.sum(dim=1)
-
-
-class DecCMTeacher(CMVAE):
-    """The teacher alone: the matcher trained on professional music videos (PGC)."""
 
 
 class DecCM(CMVAE):

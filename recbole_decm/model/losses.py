@@ -6,6 +6,8 @@ j, matched pairs on the diagonal. Every term is a mean over the batch, so that i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -146,13 +148,13 @@ class _MeanSquare(torch.autograd.Function):
     """Mean square of a difference in three passes over it, forward and backward; torch's own takes five."""
 
     @staticmethod
-    def forward(ctx, decoded: Tensor, features: Tensor) -> Tensor:
+    def forward(ctx: Any, decoded: Tensor, features: Tensor) -> Tensor:
         difference = decoded - features
         ctx.save_for_backward(difference)
         flat = difference.view(-1)
         return torch.dot(flat, flat) / difference.numel()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (difference,) = ctx.saved_tensors
         return difference.mul_(2 * gradient / difference.numel()), None  # nothing reads it after this
