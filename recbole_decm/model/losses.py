@@ -151,7 +151,7 @@ class _MeanSquare(torch.autograd.Function):
     def forward(ctx: Any, decoded: Tensor, features: Tensor) -> Tensor:
         difference = decoded - features
         ctx.save_for_backward(difference)
-        flat = difference.view(-1)
+        flat = difference.flatten()
         return torch.dot(flat, flat) / difference.numel()
 
     @staticmethod

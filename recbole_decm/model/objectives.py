@@ -79,6 +79,8 @@ OBJECTIVES: dict[str, MappingProxyType[str, Any]] = {
             "inference_prior": "mean",
             "teacher_kl": "released",
             "teacher_weight": 5e-5,
+            "teacher_score_weight": 0.0,
+            "validation_prior": "inference",
             "normalize_mean": True,
             "normalize_logvar": True,
             "sampling_noise": 1.0,

@@ -31,15 +31,16 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("model", ["DecCM", "CMVAE", "DecCMTeacher"])
+@pytest.mark.parametrize("model", ["DecCM", "DecCMPlus", "CMVAE", "DecCMTeacher"])
 def test_released_sets_every_part_that_the_model_has(planted, model):
     config = make_config(model, planted, objective="released")
     for key, value in RELEASED.items():
         if key in config:
             assert config[key] == value
     of_the_student = {"teacher_weight", "teacher_kl", "decode_from", "backdoor", "confounder_fusion", "inference_prior"}
+    of_the_student |= {"teacher_score_weight", "validation_prior"}
     assert {key for key in RELEASED if key not in config} <= of_the_student
-    assert ("teacher_kl" in config) == (model == "DecCM")
+    assert ("teacher_kl" in config) == (model in ("DecCM", "DecCMPlus"))
 
 
 @pytest.mark.parametrize("key", PARTS)
