@@ -9,7 +9,7 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
-from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
+from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
@@ -125,8 +125,8 @@ class CMVAE(ContextRecommender):
         visual_error = acoustic_error = scores.new_zeros(())
         if decodes:
             video_source = self.decoding_latent(z_music, self.training_prior(videos))
-            visual_error = reconstruction_error(self.decoders["visual"](video_source), visual)
-            acoustic_error = reconstruction_error(self.decoders["acoustic"](z_video), acoustic)
+            visual_error = self.decoders["visual"].error(video_source, visual)
+            acoustic_error = self.decoders["acoustic"].error(z_video, acoustic)
         return LossTerms(
             matching=MATCHINGS[s.matching](pairs, s),
             kl_video=kl_weight * kl_to_standard_normal(self.learned_part(q_video)),

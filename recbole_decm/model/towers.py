@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from recbole_decm.model.normed_linear import fits, normed_linear
+from recbole_decm.model.reconstruction import linear_reconstruction_error, reconstruction_error
+
 
 class Posterior(NamedTuple):
     """A diagonal Gaussian over the latent space.
@@ -53,15 +56,22 @@ class Dropout(nn.Module):
         """Values with the dropped ones at 0, and the factor that makes up for them: a layer that follows can carry it
         in its weights, which are fewer.
         """
+        if values.device.type != "cpu":
+            return nn.functional.dropout(values, self.prob, self.training), 1.0
+        keep, scale = self.mask(values)
+        return (values if keep is None else values * keep), scale
+
+    def mask(self, values: Tensor) -> tuple[Tensor | None, float]:
+        """0 where an entry is dropped and 1 where it is kept, of the shape and type of ``values``, and the factor that
+        makes up for what is dropped; (None, 1) where nothing is dropped.
+        """
         dropped = min(round(self.prob * 256), 255)
         if not self.training or dropped == 0:
-            return values, 1.0
-        if values.device.type != "cpu":
-            return nn.functional.dropout(values, self.prob), 1.0
+            return None, 1.0
         words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
         keep = torch.empty_like(values)  # a product with 0 and 1 is vectorised, torch.where and masked_fill are not
         torch.ge(words.view(torch.uint8)[: values.numel()].view(values.shape), dropped, out=keep)
-        return values * keep, 256 / (256 - dropped)
+        return keep, 256 / (256 - dropped)
 
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
@@ -90,11 +100,14 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Posterior:
         """(B, F) -> posterior with (B, D) mean and logvar."""
-        hidden, scale = self.dropout.unscaled(self.norm(features))
         heads = (self.mean, self.logvar)  # side by side in one product
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
-        mean, logvar = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias).chunk(2, dim=1)
-        return Posterior(mean, logvar)
+        if fits(self.norm, features):
+            both = normed_linear(features, self.norm, *self.dropout.mask(features), weight, bias)
+        else:
+            hidden, scale = self.dropout.unscaled(self.norm(features))
+            both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
+        return Posterior(*both.chunk(2, dim=1))
 
 
 class FeatureDecoder(nn.Module):
@@ -119,3 +132,10 @@ class FeatureDecoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """(B, D) -> (B, F)."""
         return self.layers(latent)
+
+    def error(self, latent: Tensor, features: Tensor) -> Tensor:
+        """Mean squared error of the features (B, F) generated from (B, D) latent vectors, () float."""
+        linear = self.layers[-1]
+        if not isinstance(linear, nn.Linear):
+            return reconstruction_error(self(latent), features)
+        return linear_reconstruction_error(self.layers[:-1](latent), linear.weight, linear.bias, features)

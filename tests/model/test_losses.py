@@ -16,7 +16,6 @@ from recbole_decm.model.losses import (
     kl_annealing,
     kl_divergence,
     kl_to_standard_normal,
-    reconstruction_error,
     softmax_contrastive,
 )
 from recbole_decm.model.towers import Posterior
@@ -157,5 +156,36 @@ def test_the_popularity_correction_recovers_the_softmax_over_the_catalogue():
     assert not torch.allclose(learned["plain"], truth, atol=0.6)
 
 
-def test_reconstruction_error_is_the_mean_square():
-    assert reconstruction_error(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])).item() == pytest.approx(2.5)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("num_negatives", [1, 3, 50])
+def test_hinge_gradient_is_that_of_the_selected_entries(dtype, ties, num_negatives):
+    """Gradients of the same hinge written with topk, gather and autograd; with ties, of the sum of a row."""
+    generator = torch.Generator().manual_seed(num_negatives)
+    scores = torch.randn(30, 30, generator=generator, dtype=dtype)
+    scores = (scores * 2).round() / 2 if ties else scores
+    music = torch.randint(12, (30,), generator=generator)
+    same = music[:, None] == music[None]
+    leaves = [scores.clone().requires_grad_() for _ in range(2)]
+    (3 * hard_negative_hinge(leaves[0], same, 0.7, num_negatives)).backward()
+    written_out = []
+    for matrix in (leaves[1], leaves[1].T):
+        negatives = matrix.masked_fill(same, float("-inf"))
+        top = negatives.topk(min(num_negatives, 30), dim=1).values
+        found = (top > float("-inf")).sum(dim=1).clamp(min=1)
+        violation = (0.7 + top - matrix.diagonal().unsqueeze(1)).clamp(min=0)
+        written_out.append((violation.masked_fill(top == float("-inf"), 0).sum(dim=1) / found).mean())
+    (3 * sum(written_out) / 2).backward()
+    found, expected = leaves[0].grad, leaves[1].grad
+    assert torch.allclose(found.diagonal(), expected.diagonal(), atol=1e-6)
+    assert torch.allclose(found.sum(), expected.sum(), atol=1e-6)
+    if not ties:
+        assert torch.allclose(found, expected, atol=1e-7)
+    assert (found[same].reshape(-1) <= 0).all()  # music of the same id is never pushed away
+
+
+def test_hinge_takes_half_precision_scores():
+    scores = torch.randn(20, 20).bfloat16().requires_grad_()
+    loss = hard_negative_hinge(scores, torch.eye(20, dtype=torch.bool), 0.2, 5)
+    loss.backward()
+    assert loss.dtype == torch.float32 and scores.grad.dtype == torch.bfloat16
