@@ -144,3 +144,9 @@ def test_decrs_trains_under_the_mean_of_the_training_pairs(planted):
 def test_bad_values(model, values, message, planted):
     with pytest.raises(ConfigError, match=message):
         run_quick(model, planted, **values)
+
+
+def test_decrs_with_preferences_from_training_choices(planted):
+    """Without given preferences; in drawn candidates, too."""
+    values = {**QUICK, "uploader_prior": "train", "eval_args": {"mode": "uni20"}}
+    assert run_quick("DecRS", planted, **values)["test_result"]["recall@1"] > 0.6

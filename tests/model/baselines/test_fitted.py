@@ -57,6 +57,12 @@ def test_planted_matches_between_two_spaces(model, planted):
     assert test["recall@1"] > 0.9 and test["ipwrecall@1"] > 0.9 and test["genrekl@10"] > 0
 
 
+@pytest.mark.parametrize("model", ["Ridge", "CCA", "NearestVideos"])
+def test_drawn_candidates(model, planted):
+    test = run_quick(model, planted, **LIGHT[model], topk=[1], valid_metric="NDCG@1", eval_args={"mode": "uni20"})
+    assert test["test_result"]["recall@1"] > 0.9
+
+
 @pytest.mark.parametrize("model", FITTED)
 def test_given_candidates_score_as_the_catalogue_does(model, joint, monkeypatch):
     """In blocks smaller than the data, too: of training rows, of queries and of pairs."""

@@ -111,3 +111,14 @@ def test_dependent_features_need_a_penalty(data):
     with pytest.raises(ValueError, match="a larger penalty"):
         fit_ridge(moments_of(x, y), 1e-12)
     assert torch.isfinite(fit_cca(moments_of(x, y), 3, 0.1, 0.0).video.weight).all()
+
+
+def test_a_dead_feature_changes_nothing(data):
+    """Also at a small penalty: it is constant, not dependent on others."""
+    x, y = data
+    dead = np.concatenate([x, np.zeros((400, 1))], axis=1)
+    plain, wider = fit_ridge(moments_of(x, y), 0.01), fit_ridge(moments_of(dead, y), 0.01)
+    assert torch.allclose(plain.video.weight, wider.video.weight[:9], atol=1e-6)
+    assert (wider.video.weight[9] == 0).all()
+    wider = fit_cca(moments_of(dead, y), 5, 1e-6, 0.0)
+    assert torch.allclose(fit_cca(moments_of(x, y), 5, 1e-6, 0.0).correlations, wider.correlations, atol=1e-5)
