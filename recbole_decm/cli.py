@@ -103,8 +103,8 @@ USAGE = """usage: python run_recbole.py --model=NAME --dataset=NAME [--config_fi
 
 Trains and tests a model, DecCM on the shipped data set 'sim' by default. Every key of properties/overall.yaml and of
 properties/model/NAME.yaml can be given as --key=value; --result_file=PATH writes the results as JSON; --debug shows
-tracebacks. Models: DecCM, DecCMPlus, DecCMTeacher, CMVAE, and RecBole's own (Pop, BPR, LightGCN, MultiVAE,
-FM, DeepFM, DSSM, ...).
+tracebacks. Models: DecCM, DecCMPlus, DecCMTeacher, CMVAE, the baselines Ridge, CCA, Cosine, NearestVideos, IPW, PDA
+and DecRS, and RecBole's own (Pop, BPR, LightGCN, MultiVAE, FM, DeepFM, DSSM, ...).
 """
 
 

@@ -14,11 +14,21 @@ from recbole.utils import get_model, get_trainer
 
 from recbole_decm.errors import ConfigError
 
+BASELINES = {
+    "Ridge": "recbole_decm.model.baselines.fitted",
+    "CCA": "recbole_decm.model.baselines.fitted",
+    "Cosine": "recbole_decm.model.baselines.fitted",
+    "NearestVideos": "recbole_decm.model.baselines.fitted",
+    "IPW": "recbole_decm.model.baselines.debiased",
+    "PDA": "recbole_decm.model.baselines.debiased",
+    "DecRS": "recbole_decm.model.baselines.debiased",
+}
 MODELS = {
     "DecCM": "recbole_decm.model.decm",
     "DecCMPlus": "recbole_decm.model.decm",
     "DecCMTeacher": "recbole_decm.model.cmvae",
     "CMVAE": "recbole_decm.model.cmvae",
+    **BASELINES,
 }
 METRICS = {
     "IPWRecall": "recbole_decm.evaluation.adapters",
@@ -69,10 +79,11 @@ def model_class(name: str) -> type:
 
 def trainer_class(config) -> type:
     """The trainer of a model: ours for our models, RecBole's with our checkpoints for the others."""
+    from recbole_decm.fit_once import FitOnceTrainer
     from recbole_decm.trainer import DecCMTrainer, with_checkpoints
 
     if config["model"] in MODELS:
-        return DecCMTrainer
+        return FitOnceTrainer if hasattr(model_class(config["model"]), "fit_once") else DecCMTrainer
     return with_checkpoints(get_trainer(config["MODEL_TYPE"], config["model"]))
 
 

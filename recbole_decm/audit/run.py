@@ -53,11 +53,12 @@ def audit(
         CheckpointError: a checkpoint of another family.
     """
     content = read_checkpoint(checkpoint)
-    if content["model"] not in registry.MODELS:
+    family = [name for name in registry.MODELS if name not in registry.BASELINES]
+    if content["model"] not in family:
         raise CheckpointError(
-            f"{checkpoint}: expected a checkpoint of {', '.join(registry.MODELS)}, found one of {content['model']}, "
-            "which has no confounder and no teacher. Its lists are measured by GenreKL, MajorityShare and "
-            "AveragePopularity: recbole-decm evaluate."
+            f"{checkpoint}: expected a checkpoint of {', '.join(family)}, found one of {content['model']}, "
+            "which an audit cannot take apart. Its lists are measured by GenreKL, MajorityShare and AveragePopularity: "
+            "recbole-decm evaluate."
         )
     config = restored_config(
         content, ["--use_gpu=False", "--state=WARNING", f"--checkpoint_dir={checkpoint.parent}", *arguments]

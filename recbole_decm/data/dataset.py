@@ -47,6 +47,7 @@ class DecCMDataset(Dataset):
         self.needs_prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in needed
         self.needs_genre = "data.genre_membership" in needed or config["confounder_fusion"] == "genre"
         self.needs_genre |= self.needs_prior and config["uploader_prior"] == "train"
+        self.needs_genre |= getattr(model, "uses_genre", False)
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self.features: dict[str, FeatureMatrix] = {}

@@ -118,9 +118,9 @@ class CMVAE(ContextRecommender):
         scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
         same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
-        pairs = MatchedPairs(
-            scores, same_music if s.mask_same_music else same_pair, self.temperature, self.log_popularity[music]
-        )
+        masked = same_music if s.mask_same_music else same_pair
+        popularity, weights = self.log_popularity[music], self.pair_weights(music)
+        pairs = MatchedPairs(scores, masked, self.temperature, popularity, weights)
         kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
         visual_error = acoustic_error = scores.new_zeros(())
         if decodes:
@@ -149,6 +149,10 @@ class CMVAE(ContextRecommender):
             videos, music: (B,) their ids.
         """
         return video @ self.represent_music(tune, self.training_prior(videos)).T
+
+    def pair_weights(self, music: Tensor) -> Tensor | None:
+        """What each pair of a batch counts in the matching term, (B,), by its music; None for all alike."""
+        return None
 
     def training_prior(self, videos: Tensor) -> Tensor | None:
         """P(k) of a training batch, (K,); None for a model without confounder."""

@@ -173,7 +173,11 @@ def _highest(scores: Tensor, k: int) -> Tensor:
 
 
 def softmax_contrastive(
-    logits: Tensor, same_music: Tensor, log_popularity: Tensor | None = None, both_directions: bool = False
+    logits: Tensor,
+    same_music: Tensor,
+    log_popularity: Tensor | None = None,
+    both_directions: bool = False,
+    pair_weights: Tensor | None = None,
 ) -> Tensor:
     """In-batch softmax cross-entropy of the matched pairs: which of the batch's music belongs to video i.
 
@@ -189,6 +193,7 @@ def softmax_contrastive(
         log_popularity: (B,) logarithm of the share of training pairs that have music j; None corrects nothing.
         both_directions: average with the other direction, which of the batch's videos belongs to music i. The videos
             are drawn uniformly, so nothing is corrected there.
+        pair_weights: (B,) weights of the pairs, above 0, in a mean that is divided by their sum; None: all alike.
 
     Returns:
         () float, at least 0 without the correction.
@@ -198,8 +203,8 @@ def softmax_contrastive(
     if log_popularity is not None:
         weight = -log_inclusion(log_popularity, len(logits) - 1) - same_music.sum(dim=0).to(logits.dtype).log()
         corrected = logits + weight.expand_as(logits).clone().fill_diagonal_(0)
-    loss = _cross_entropy(corrected, others)
-    return 0.5 * (loss + _cross_entropy(logits.T, others)) if both_directions else loss
+    loss = _cross_entropy(corrected, others, pair_weights)
+    return 0.5 * (loss + _cross_entropy(logits.T, others, pair_weights)) if both_directions else loss
 
 
 def log_inclusion(log_popularity: Tensor, draws: int) -> Tensor:
@@ -208,6 +213,7 @@ def log_inclusion(log_popularity: Tensor, draws: int) -> Tensor:
     return torch.log(-torch.expm1(never))
 
 
-def _cross_entropy(logits: Tensor, left_out: Tensor) -> Tensor:
+def _cross_entropy(logits: Tensor, left_out: Tensor, weights: Tensor | None) -> Tensor:
     target = torch.arange(len(logits), device=logits.device)
-    return torch.nn.functional.cross_entropy(logits.masked_fill(left_out, float("-inf")), target)
+    masked = logits.masked_fill(left_out, float("-inf"))
+    return torch.nn.functional.cross_entropy(masked, target, weights)  # target i is row i, so a class weight is a row's

@@ -29,12 +29,14 @@ class MatchedPairs(NamedTuple):
         same_music: (B, B) bool, pairs that are no negatives of each other (the diagonal included).
         temperature: () float above 0, what a difference of scores counts as one nat.
         log_popularity: (B,) float, logarithm of each music's share of the training pairs.
+        weights: (B,) float, what each pair counts in ``softmax``; None for all alike.
     """
 
     scores: Tensor
     same_music: Tensor
     temperature: Tensor
     log_popularity: Tensor
+    weights: Tensor | None = None
 
 
 def _hinge(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
@@ -47,7 +49,8 @@ def _released(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
 
 def _softmax(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
     popularity = pairs.log_popularity if s.popularity_correction else None
-    return softmax_contrastive(pairs.scores / pairs.temperature, pairs.same_music, popularity, s.both_directions)
+    logits = pairs.scores / pairs.temperature
+    return softmax_contrastive(logits, pairs.same_music, popularity, s.both_directions, pairs.weights)
 
 
 # matching: NAME -> f(pairs, settings) -> () float. A further one is one more line.

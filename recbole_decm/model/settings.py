@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.objectives import MATCHINGS, OBJECTIVES, TEACHER_KLS
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def _in_range(low: float, high: float = float("inf"), open_low: bool = False):
@@ -35,6 +38,16 @@ _CHECKS = {
     "teacher_score_weight": _in_range(0),
     "temperature": _in_range(0, open_low=True),
     "backdoor_temperature": _in_range(0, open_low=True),
+    "alpha": _in_range(0, open_low=True),
+    "canonical_dimension": _in_range(1),
+    "regularization": _in_range(0, open_low=True),
+    "correlation_power": _in_range(0),
+    "num_neighbors": _in_range(1),
+    "similarity_power": _in_range(0),
+    "propensity_power": _in_range(0),
+    "largest_weight": _in_range(0, open_low=True),
+    "popularity_power": _in_range(0),
+    "inference_popularity_power": _in_range(0),
 }
 _CHOICES: dict[str, tuple[str, ...]] = {
     "match_on": ("mean", "sample"),
@@ -46,12 +59,27 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "backdoor": ("none", "batch", "population", "exact", "conditional"),
     "validation_prior": ("inference", "mean", "uniform", "uploader"),
     "confounder_fusion": ("linear", "bilinear", "gated", "mixture", "genre"),
+    "inference": ("pd", "pda"),
 }
 _INFERENCE_PRIORS = ("mean", "uniform", "uploader")
 
 
 @dataclass(frozen=True)
-class MatcherSettings:
+class Settings:
+    """Values of a model's YAML: a subclass has a field for each key."""
+
+    @classmethod
+    def from_config(cls, config) -> Self:
+        """Read and check the values.
+
+        Raises:
+            ConfigError: a key is missing, of another type, or out of its range.
+        """
+        return cls(**{field.name: _read(config, field.name, str(field.type)) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class MatcherSettings(Settings):
     """Hyper-parameters of the variational cross-modal matcher; ``properties/model/CMVAE.yaml`` says what they mean."""
 
     latent_dimension: int
@@ -76,15 +104,6 @@ class MatcherSettings:
     sampling_noise: float
     decoder_relu: bool
     initial_weights: str
-
-    @classmethod
-    def from_config(cls, config) -> MatcherSettings:
-        """Read and check the values.
-
-        Raises:
-            ConfigError: a key is missing, of another type, or out of its range.
-        """
-        return cls(**{field.name: _read(config, field.name, str(field.type)) for field in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""Other ways of debiasing our matcher, as RecBole models: IPW, PDA and a DecRS-style confounder."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from recbole_decm.errors import ConfigError
+from recbole_decm.model.backdoor import inference_priors
+from recbole_decm.model.baselines.debiasing import elu_plus_one, inverse_propensity_weights, popularity_factor
+from recbole_decm.model.baselines.group_fm import GroupInteraction
+from recbole_decm.model.baselines.settings import DecRSSettings, IPWSettings, PDASettings
+from recbole_decm.model.cmvae import CMVAE
+
+
+class IPW(CMVAE):
+    """Inverse propensity weighting: a training pair weighs the clipped inverse of its music's popularity to a power.
+
+    The matching term of a batch is sum_i w_i l_i / sum_i w_i, with l_i the softmax matching term of pair i. Ranking is
+    the matcher's.
+
+    Reference:
+        Schnabel et al. "Recommendations as treatments: debiasing learning and evaluation." ICML 2016.
+    """
+
+    settings_class = IPWSettings
+    settings: IPWSettings
+    music_weight: Tensor
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        s = self.settings
+        if s.matching != "softmax":
+            raise ConfigError(f"matching: expected softmax, whose pairs IPW can weigh, found {s.matching}.")
+        counts = torch.from_numpy(dataset.popularity)
+        weights = torch.ones(self.n_items)
+        weights[1:] = inverse_propensity_weights(counts[1:], s.propensity_power, s.largest_weight)
+        self.register_buffer("music_weight", weights, persistent=False)  # of the training split, as popularity is
+
+    def pair_weights(self, music):
+        return self.music_weight[music]
+
+
+class PDA(CMVAE):
+    """Popularity-bias deconfounding and adjusting: popularity is a factor of the score in training.
+
+    In training, s(v, m) = ELU'(z_v . z_m) * p_m^gamma with the popularity p_m relative to the mean. At inference
+    ``pd`` ranks by ELU'(z_v . z_m), that is by the match alone, and ``pda`` by ELU'(z_v . z_m) * p_m^gamma', which
+    brings a wanted amount of popularity back. In both cases P(C | v, do(m)) is what is estimated.
+
+    Departures: there are no stages of time, so popularity is that of the whole training split, also the one predicted
+    for inference; the objective is the matching term over the music of the batch, not BPR with one drawn negative.
+
+    Reference:
+        Zhang et al. "Causal Intervention for Leveraging Popularity Bias in Recommendation." SIGIR 2021.
+    """
+
+    settings_class = PDASettings
+    settings: PDASettings
+    training_factor: Tensor
+    inference_factor: Tensor
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        s = self.settings
+        counts = torch.from_numpy(dataset.popularity)[1:]
+        powers = {"training": s.popularity_power, "inference": s.inference_popularity_power}
+        for name, power in powers.items():
+            factor = torch.ones(self.n_items)
+            factor[1:] = popularity_factor(counts, power)
+            self.register_buffer(f"{name}_factor", factor, persistent=False)
+
+    def training_scores(self, video, tune, videos, music):
+        match = super().training_scores(video, tune, videos, music)
+        return elu_plus_one(match) * self.training_factor[music]
+
+    def score_matrix(self, videos):
+        match = super().score_matrix(videos)
+        return match if self.settings.inference == "pd" else elu_plus_one(match) * self.inference_factor
+
+    def predict(self, interaction):
+        match = super().predict(interaction)
+        if self.settings.inference == "pd":  # ELU' rises, so the ranking is that of the match
+            return match
+        return elu_plus_one(match) * self.inference_factor[interaction[self.ITEM_ID]]
+
+
+class DecRS(CMVAE):
+    """A DecRS-style confounder: the uploaders' distribution over genres, adjusted at its expectation.
+
+    The backdoor adjustment sum_d P(d) f(v, m, M(d, v)) is approximated by f(v, m, M(sum_d P(d) d, v)): the group-level
+    representation M of the mean distribution of the training pairs, in training as at inference, enters a factorisation
+    machine with the video, the music and the music's genres (:class:`GroupInteraction`).
+
+    Departures: the user is the video, known by its content alone, so the user representation is z_v, while the
+    distribution is its uploader's; f has our towers for embeddings; the paper's second model without adjustment, mixed
+    in by how far a user's interest drifts, is left out, since neither videos nor uploaders have a history in time here.
+
+    Since the mean distribution is one constant, M is z_v with each dimension scaled by a learned number: what the
+    adjustment can change in training is limited to that. ``inference_prior`` ranks under another distribution.
+
+    Reference:
+        Wang et al. "Deconfounded Recommendation for Alleviating Bias Amplification." KDD 2021.
+    """
+
+    uses_uploader_prior = True
+    uses_genre = True
+    settings_class = DecRSSettings
+    settings: DecRSSettings
+    prior_mean: Tensor
+
+    def __init__(self, config, dataset):
+        super().__init__(config, dataset)
+        self.uploader_prior = dataset.uploader_prior.to(self.device)
+        self.register_buffer("prior_mean", dataset.prior_mean.clone())
+        groups, choice = len(dataset.prior_mean), self.settings.inference_prior
+        if isinstance(choice, tuple) and len(choice) != groups:
+            raise ConfigError(
+                f"inference_prior: expected {groups} probabilities, one for each genre group, found {len(choice)}."
+            )
+        self.genres = torch.from_numpy(dataset.genre_membership).to(self.device)
+        self.interaction = GroupInteraction(groups, self.latent_size)
+
+    def training_scores(self, video, tune, videos, music):
+        return self.interaction.query(video, self.prior_mean) @ self.interaction.key(tune, self.genres[music]).T
+
+    def represent_music(self, latent, prior):
+        """The whole catalogue's side of the score, (n_music, D) -> (n_music, D + 1)."""
+        return self.interaction.key(latent, self.genres)
+
+    def video_vectors(self, videos):
+        groups = inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[videos])
+        return self.interaction.query(super().video_vectors(videos), groups)
