@@ -31,6 +31,7 @@ _SHARED_KEYS: tuple[str, ...] = (
     "show_progress",
 )
 _SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
+_SHARED_KEYS += ("feature_residency", "enable_amp", "compile")
 # Keys that say where and how loudly to train, not what.
 _UNHASHED = {
     "checkpoint_dir",
@@ -42,6 +43,7 @@ _UNHASHED = {
     "device",
     "worker",
     "result_file",
+    "feature_residency",
 }
 
 

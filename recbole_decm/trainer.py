@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 
@@ -221,7 +221,25 @@ class DecCMTrainer(CheckpointMixin, Trainer):
         if self.config["learning_rate_decay"]:
             for group in self.optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * (1 - epoch_idx / self.epochs)
-        return super()._train_epoch(train_data, epoch_idx, loss_func, show_progress)
+        with self._precision():
+            return super()._train_epoch(train_data, epoch_idx, loss_func or self._loss, show_progress)
+
+    @cached_property
+    def _loss(self):
+        """The model's loss; compiled where ``compile`` says so."""
+        if not self.config["compile"]:
+            return self.model.calculate_loss
+        return torch.compile(self.model.calculate_loss, dynamic=True)
+
+    @contextmanager
+    def _precision(self):
+        """bfloat16 as the type of mixed precision on every device, unless gradients are scaled for float16."""
+        kind, before = self.device.type, torch.get_autocast_dtype(self.device.type)
+        torch.set_autocast_dtype(kind, before if self.enable_scaler else torch.bfloat16)
+        try:
+            yield
+        finally:
+            torch.set_autocast_dtype(kind, before)
 
     @contextmanager
     def choosing_epoch(self):

@@ -194,8 +194,7 @@ def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
         return {"note": "No teacher: the checkpoint was trained without, or its teacher is no longer there."}
     model.float()
     teacher.attach(model, path)
-    assert model.teacher is not None
-    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher]
+    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher_posteriors()]
     music = slice(1, None)
     result: dict[str, Any] = {"checkpoint": str(path), "kl": {}}
     for name, rows, guide in (("visual", subject.videos, guides[0]), ("acoustic", music, guides[1])):

@@ -18,7 +18,8 @@ from recbole.utils import FeatureSource, FeatureType, ModelType
 
 from recbole_decm import registry
 from recbole_decm.data import atomic, priors
-from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features
+from recbole_decm.data.features import FeatureMatrix, open_npy, place, reduce_features
+from recbole_decm.data.file_rows import FileRows
 from recbole_decm.errors import ConfigError, DataError
 
 VIDEO, MUSIC = FeatureSource.USER, FeatureSource.ITEM
@@ -50,6 +51,7 @@ class DecCMDataset(Dataset):
         self.needs_genre |= getattr(model, "uses_genre", False)
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
+        self._files: dict[str, FileRows | None] = {}
         self.features: dict[str, FeatureMatrix] = {}
         self.uploader_prior: torch.Tensor | None = None
         self.prior_mean: torch.Tensor | None = None
@@ -184,7 +186,8 @@ class DecCMDataset(Dataset):
             source = VIDEO if field == self.visual_field else MUSIC
             tokens = getattr(self, f"{source.value}_feat")[self._id_field(source)].to_numpy()
             ids_file = folder / f"{token}.{source.value}"
-            self._vectors[field] = (tokens, open_npy(folder / name, field, len(tokens), ids_file))
+            values, self._files[field] = open_npy(folder / name, field, len(tokens), ids_file)
+            self._vectors[field] = (tokens, values)
 
     def _require_vectors(self, folder, token):
         needed = {self.visual_field: "user", self.acoustic_field: "item"}
@@ -216,7 +219,8 @@ class DecCMDataset(Dataset):
         super()._data_processing()
         for field in (self.visual_field, self.acoustic_field):
             if field in self._vectors and self.for_matching:
-                self.features[field] = self._by_id(field)
+                residency, device = self.config["feature_residency"], self.config["device"]
+                self.features[field] = place(self._by_id(field), residency, device)
 
     def _check_every_id_has_a_line(self):
         for source in (VIDEO, MUSIC):
@@ -251,7 +255,7 @@ class DecCMDataset(Dataset):
         source_field = self.uid_field if field in (self.visual_field, self.prior_field) else self.iid_field
         rows = pd.Index(tokens).get_indexer(self.field2id_token[source_field])
         rows[0] = 0
-        return FeatureMatrix(field, values, torch.from_numpy(rows.astype(np.int64)))
+        return FeatureMatrix(field, values, torch.from_numpy(rows.astype(np.int64)), self._files.get(field))
 
     def join(self, df):
         return df if self.for_matching else super().join(df)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recbole_decm.errors import DataError
+from recbole_decm.data.file_rows import LARGEST_MAP, FileRows
+from recbole_decm.errors import ConfigError, DataError
 
 _CHECK_ROWS = 16_384
+RESIDENCIES = ("auto", "device", "disk", "host")
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class FeatureMatrix:
         name: the field, such as ``visual``.
         values: (R, F) float16 or float32, the rows of the file; may be backed by a memory-mapped file.
         row_of_id: (n_ids,) int64, the row of each internal id; id 0 is RecBole's padding and points to row 0.
+        file: the file behind ``values`` where rows are read from it instead; else None.
     """
 
     name: str
     values: torch.Tensor
     row_of_id: torch.Tensor
+    file: FileRows | None = None
 
     @property
     def dim(self) -> int:
@@ -39,14 +43,56 @@ class FeatureMatrix:
     def lookup(self, ids: torch.Tensor) -> torch.Tensor:
         """Vectors of some ids: (B,) int64 -> (B, F) float32 on the device of ``values``."""
         rows = self.row_of_id[ids.to(self.row_of_id.device)]
+        if self.file is not None:
+            return self.file.take(rows).float()
         return self.values.index_select(0, rows.to(self.values.device)).float()
+
+    def lookup_on(self, device: torch.device | str, ids: torch.Tensor) -> torch.Tensor:
+        """:meth:`lookup`, brought to a device; to a GPU through page-locked memory, so that the copy runs beside the
+        GPU's work.
+        """
+        device = torch.device(device)
+        if device.type != "cuda" or self.values.device.type == "cuda":
+            return self.lookup(ids).to(device)
+        return self.lookup(ids).pin_memory().to(device, non_blocking=True)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return self.values.numel() * self.values.element_size()
 
     def to(self, device: torch.device | str) -> FeatureMatrix:
         """The same matrix on another device."""
         return FeatureMatrix(self.name, self.values.to(device), self.row_of_id.to(device))
 
 
-def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> torch.Tensor:
+def place(matrix: FeatureMatrix, residency: str, device: torch.device) -> FeatureMatrix:
+    """A matrix where ``feature_residency`` wants it: on a GPU, mapped, or read row by row from its file.
+
+    Args:
+        matrix: on a mapped file, with ``file`` set, or in memory.
+        residency: ``auto`` is ``device`` on a GPU with at least twice the free memory, else ``host`` for small files
+            and ``disk`` for large ones; without a GPU, ``device`` is ``host``.
+
+    Raises:
+        ConfigError: another residency, or a device without room.
+    """
+    if residency not in RESIDENCIES:
+        raise ConfigError(f"feature_residency: expected {', '.join(RESIDENCIES)}, found {residency!r}.")
+    if device.type == "cuda" and residency in ("auto", "device"):
+        free, _ = torch.cuda.mem_get_info(device)
+        if 2 * matrix.nbytes <= free or residency == "device":
+            if matrix.nbytes > free:
+                raise ConfigError(
+                    f"feature_residency: device needs {matrix.nbytes / 2**30:.1f} GiB for '{matrix.name}' on {device}, "
+                    f"found {free / 2**30:.1f} GiB free. Use auto, host or disk."
+                )
+            return replace(matrix.to(device), file=None)
+    reads = residency == "disk" or (residency == "auto" and matrix.nbytes > LARGEST_MAP)
+    return matrix if reads else replace(matrix, file=None)
+
+
+def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Tensor, FileRows | None]:
     """Memory-map a ``.npy`` feature file and check it.
 
     Args:
@@ -55,7 +101,8 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> torch.Tensor:
         rows: number of lines of ``ids_file``.
 
     Returns:
-        (rows, F) float16, float32 or float64 tensor on the mapped file; pages are read when they are used.
+        (rows, F) float16, float32 or float64 tensor on the mapped file, whose pages are read when they are used; and a
+        reader of its rows, None where a row does not lie in one piece.
 
     Raises:
         DataError: missing, truncated or no ``.npy``; holds objects (code); not 2-D floats; other row count; NaN.
@@ -74,12 +121,13 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> torch.Tensor:
         raise DataError(f"{path}: expected a 2-D matrix of floats, found {found}.")
     if len(values) != rows:
         raise DataError(f"{path}: expected {rows} rows, one for each line of {ids_file}, found {len(values)}.")
-    check_finite(values, name, str(path))
-    return torch.from_numpy(values)
+    reader = FileRows(path, values) if isinstance(values, np.memmap) and values.flags.c_contiguous else None
+    check_finite(reader or values, name, str(path))
+    return torch.from_numpy(values), reader
 
 
 def check_finite(
-    values: np.ndarray, name: str, where: str, on_rows: Callable[[int], object] = lambda rows: None
+    values: np.ndarray | FileRows, name: str, where: str, on_rows: Callable[[int], object] = lambda rows: None
 ) -> None:
     """Raise :class:`DataError` at the first row of (R, F) ``values`` that holds NaN or infinity; reads in blocks and
     tells ``on_rows`` the number of rows of each."""

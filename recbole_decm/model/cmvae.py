@@ -104,8 +104,7 @@ class CMVAE(ContextRecommender):
     def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
         """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
         videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        visual = self.visual.lookup(videos).to(self.device)
-        acoustic = self.acoustic.lookup(music).to(self.device)
+        visual, acoustic = self.visual.lookup_on(self.device, videos), self.acoustic.lookup_on(self.device, music)
         q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
         return self._terms(videos, music, visual, acoustic, q_video, q_music)
 
@@ -115,7 +114,8 @@ class CMVAE(ContextRecommender):
         if decodes or s.match_on == "sample":
             z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
-        scores = self.training_scores(video, tune, videos, music)
+        with torch.autocast(music.device.type, enabled=False):  # a temperature magnifies what half precision rounds off
+            scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
         same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
         masked = same_music if s.mask_same_music else same_pair
@@ -178,12 +178,12 @@ class CMVAE(ContextRecommender):
         """Posteriors of all ids of a modality in evaluation mode: mean and logvar of shape (n_ids, D)."""
         matrix = self.visual if modality == "visual" else self.acoustic
         blocks = torch.arange(len(matrix)).split(_ENCODE_ROWS)
-        encoded = [self.encode(modality, matrix.lookup(ids).to(self.device)) for ids in blocks]
+        encoded = [self.encode(modality, matrix.lookup_on(self.device, ids)) for ids in blocks]
         return Posterior(torch.cat([q.mean for q in encoded]), torch.cat([q.logvar for q in encoded]))
 
     def video_vectors(self, videos: Tensor) -> Tensor:
         """(B,) video ids -> (B, D) vectors whose dot products with :meth:`music_vectors` are the scores."""
-        return self.encode("visual", self.visual.lookup(videos).to(self.device)).mean
+        return self.encode("visual", self.visual.lookup_on(self.device, videos)).mean
 
     def music_vectors(self) -> Tensor:
         """(n_music, D) vectors of the catalogue under the evaluation prior; computed once per evaluation."""

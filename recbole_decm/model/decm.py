@@ -64,7 +64,8 @@ class DecCM(CMVAE):
                 "decode_from: expected latent, since only backdoor: batch or population with confounder_fusion: linear "
                 "fuses music into one vector to decode from, found fused."
             )
-        self.teacher: tuple[Posterior, Posterior] | None = None
+        self.features_on_disk = config["feature_residency"] == "disk"
+        self.teacher: tuple[Posterior, Posterior] | CMVAE | None = None
         if self.guided:
             towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
             self.guide = torch.nn.ModuleDict(
@@ -111,12 +112,14 @@ class DecCM(CMVAE):
         return one_prior and isinstance(self.fusion, ConfounderFusion)
 
     def attach_teacher(self, teacher: CMVAE) -> None:
-        """Take a teacher that looks at this model's features: its posteriors of all videos and music, computed once."""
-        with torch.no_grad():
-            self.teacher = (
-                teacher.posteriors("visual").to(self.device),
-                teacher.posteriors("acoustic").to(self.device),
-            )
+        """Take a teacher that looks at this model's features: its posteriors of all videos and music, computed once, or
+        batch by batch where the vectors are to stay on disk, since the posteriors may be as many.
+        """
+        if self.features_on_disk:
+            self.__dict__["teacher"] = teacher  # not a part of this model and of its checkpoint
+        else:
+            with torch.no_grad():
+                self.teacher = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
         if self.guided:
             self.guide.load_state_dict(teacher.encoders.state_dict())
 
@@ -209,11 +212,26 @@ class DecCM(CMVAE):
         if self.teacher is None:
             return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         weight = self.settings.teacher_weight
-        guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, (videos, music), strict=True))
+        guides = self._teacher_posteriors(videos, music, visual, acoustic)
         teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
         own = (self.learned_part(q_video), self.learned_part(q_music))
         divergences = [weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True)]
         return DeconfoundedLossTerms(*matcher, *divergences)
+
+    @torch.no_grad()
+    def _teacher_posteriors(self, videos, music, visual, acoustic):
+        if isinstance(self.teacher, CMVAE):
+            return self.teacher.encode("visual", visual), self.teacher.encode("acoustic", acoustic)
+        tables = zip(self.teacher_posteriors(), (videos, music), strict=True)
+        return [Posterior(q.mean[ids], q.logvar[ids]) for q, ids in tables]
+
+    def teacher_posteriors(self) -> tuple[Posterior, Posterior]:
+        """The teacher's posteriors of all videos and of all music, (n_ids, D) each."""
+        if isinstance(self.teacher, CMVAE):
+            return self.teacher.posteriors("visual"), self.teacher.posteriors("acoustic")
+        if self.teacher is None:
+            raise ConfigError("teacher: expected a teacher to be attached, found none.")
+        return self.teacher
 
 
 class DecCMPlus(DecCM):

@@ -107,7 +107,7 @@ class GaussianEncoder(nn.Module):
         else:
             hidden, scale = self.dropout.unscaled(self.norm(features))
             both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
-        return Posterior(*both.chunk(2, dim=1))
+        return Posterior(*both.float().chunk(2, dim=1)) if _is_half(both) else Posterior(*both.chunk(2, dim=1))
 
 
 class FeatureDecoder(nn.Module):
@@ -136,6 +136,10 @@ class FeatureDecoder(nn.Module):
     def error(self, latent: Tensor, features: Tensor) -> Tensor:
         """Mean squared error of the features (B, F) generated from (B, D) latent vectors, () float."""
         linear = self.layers[-1]
-        if not isinstance(linear, nn.Linear):
-            return reconstruction_error(self(latent), features)
+        if not isinstance(linear, nn.Linear) or torch.is_autocast_enabled(latent.device.type):
+            return reconstruction_error(self(latent).to(features.dtype), features)
         return linear_reconstruction_error(self.layers[:-1](latent), linear.weight, linear.bias, features)
+
+
+def _is_half(values: Tensor) -> bool:
+    return values.dtype in (torch.bfloat16, torch.float16)

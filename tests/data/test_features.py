@@ -26,8 +26,8 @@ def test_lookup_by_id():
 def test_open_npy_maps_the_file(tmp_path):
     values = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     np.save(tmp_path / "v.npy", values)
-    opened = open_npy(tmp_path / "v.npy", "visual", 5, tmp_path / "a.user")
-    assert np.array_equal(opened.numpy(), values)
+    opened, reader = open_npy(tmp_path / "v.npy", "visual", 5, tmp_path / "a.user")
+    assert np.array_equal(opened.numpy(), values) and np.array_equal(reader[1:4], values[1:4])
 
 
 class Payload:
