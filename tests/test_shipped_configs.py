@@ -117,7 +117,7 @@ def imported(tmp_path):
     return tmp_path / "out"
 
 
-PROTOCOL = ["ablation/released.yaml", "benchmark/released-protocol.yaml"]
+PROTOCOL = ["ablation/released.yaml", "protocol/released.yaml"]
 
 
 def test_the_released_protocol_holds_the_papers_settings(imported):
