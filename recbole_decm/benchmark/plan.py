@@ -77,15 +77,18 @@ def check(specification: Specification) -> None:
         ConfigError: unknown model, metric, key or data set; no test split; a main metric that is not computed.
     """
     unknown = {"config": set(specification.config)}
+    everything: set[str] = set()
     unknown |= {f"datasets, {data.label}, config": set(data.config) for data in specification.datasets}
     for data in specification.datasets:
         for model in specification.models:
             known = _check_pair(specification, model, data)
+            everything |= known
             for keys in (unknown["config"], unknown[f"datasets, {data.label}, config"]):
                 keys -= known
     for where, keys in unknown.items():
         for key in sorted(keys):
-            raise ConfigError(f"specification, {where}: expected a key that one of the models reads, found '{key}'.")
+            hint = suggest(key, everything)
+            raise ConfigError(f"specification, {where}: expected a key that a model reads, found '{key}'.{hint}")
 
 
 def _check_pair(specification: Specification, model: ModelEntry, data: DataEntry) -> set[str]:

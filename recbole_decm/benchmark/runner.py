@@ -175,7 +175,8 @@ class _Run:
             self.progress.say(f"{name}: {test} {metric} {value:.4f}, {_seconds(content):.0f} s")
         else:
             self.outcome.failed[name] = error
-            self.progress.say(f"{name}: failed: {error} (log: {self.out / 'cells' / cell.key / 'log.txt'})")
+            log = self.out / "cells" / cell.key / "log.txt"
+            self.progress.say(f"{name}: failed: {error}" + (f" (log: {log})" if log.is_file() else ""))
         rows.write_results(self.out, [cell.key for cell in self.cells])
         self.progress.refresh()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -55,7 +56,8 @@ def _parameter(entry: object, where: str) -> Parameter:
     if not isinstance(values, list):
         raise ConfigError(f"{where}: expected a list of values for {kind}, found {values!r}.")
     if kind == "choice":
-        if not values or any(not isinstance(value, (bool, int, float, str, type(None))) for value in values):
+        plain = all(isinstance(value, (bool, int, str, type(None))) or _is_number(value, False) for value in values)
+        if not values or not plain:
             raise ConfigError(f"{where}: expected a list of plain values to choose from, found {values!r}.")
         return Parameter(kind, tuple(values))
     whole = kind.endswith("int")
@@ -68,4 +70,4 @@ def _parameter(entry: object, where: str) -> Parameter:
 
 
 def _is_number(value: object, whole: bool) -> bool:
-    return isinstance(value, int if whole else Real) and not isinstance(value, bool)
+    return isinstance(value, int if whole else Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -39,10 +39,8 @@ def work(job: dict[str, Any], folder: Path) -> None:
     run_trial(study, job["model"], job["dataset"], job["values"])
 
 
-def main(path: str) -> int:
-    """Run the job of a file; on failure its last words are in ``error.txt`` beside the file."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    file = Path(path)
+def run_job(file: Path) -> int:
+    """Run the job of a file and return the exit code; on failure its last words are in ``error.txt`` beside it."""
     try:
         work(json.loads(file.read_text(encoding="utf-8")), file.parent)
     except Exception as error:
@@ -54,4 +52,5 @@ def main(path: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.exit(run_job(Path(sys.argv[1])))
