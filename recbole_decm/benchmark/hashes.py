@@ -62,3 +62,8 @@ def code_hash() -> str:
         if name.split("/")[0] not in _NO_RESULTS or name in _RESULTS:
             digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def all_hashes(config: DecCMConfig) -> dict[str, str]:
+    """The three hashes, as ``cell.json`` names them."""
+    return {"config_hash": config_hash(config), "data_hash": data_hash(config), "code_hash": code_hash()}

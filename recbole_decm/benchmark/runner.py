@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recbole_decm.benchmark import datasets, folder, hashes, plan, rows
 from recbole_decm.benchmark.pool import Task, run_tasks
 from recbole_decm.benchmark.progress import Progress
-from recbole_decm.benchmark.spec import Specification, digest, slug
+from recbole_decm.benchmark.spec import Specification
 from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import write_text
 from recbole_decm.errors import DataError
 from recbole_decm.simulate_files import read_simulation_record
+
+if TYPE_CHECKING:
+    from recbole_decm.benchmark.searching import Searching
 
 
 @dataclass
@@ -47,7 +48,7 @@ def run_benchmark(
     cells = plan.cells_of(specification, out)
     with folder.opened(out, specification, len(cells), update):
         try:
-            return _Run(specification, out, cells, progress or Progress()).run(jobs)
+            return Run(specification, out, cells, progress or Progress()).run(jobs)
         except OSError as error:
             raise DataError(
                 f"{error.filename or out}: {error.strerror or error}. The results in {out} are whole; "
@@ -55,14 +56,14 @@ def run_benchmark(
             ) from error
 
 
-class _Run:
+class Run:
     """One run in a folder: what is left to do, in which order."""
 
     def __init__(self, specification: Specification, out: Path, cells: list[plan.Cell], progress: Progress):
         self.specification, self.out, self.cells, self.progress = specification, out, cells, progress
         self.outcome = Outcome(len(cells))
         self.waiting: list[tuple[plan.Cell, dict, dict]] = []  # cell, its values, those found by a search
-        self.searches: list[_Searching] = []
+        self.searches: list[Searching] = []
         self._bases: dict[tuple, tuple[set[str], str]] = {}
 
     def run(self, jobs: int) -> Outcome:
@@ -81,10 +82,10 @@ class _Run:
         for entry, seed in self.progress.over(datasets.missing(self.specification, self.out), "data sets"):
             datasets.make(entry, seed, self.out)
 
-    def _config(self, cell: plan.Cell, values: dict) -> DecCMConfig:
-        return DecCMConfig(cell.model.model, cell.dataset, config_dict=self._full(cell, values))
+    def config(self, cell: plan.Cell, values: dict) -> DecCMConfig:
+        return DecCMConfig(cell.model.model, cell.dataset, config_dict=self.full(cell, values))
 
-    def _full(self, cell: plan.Cell, values: dict) -> dict:
+    def full(self, cell: plan.Cell, values: dict) -> dict:
         """The values with seed and folders."""
         own = {"seed": cell.seed, "data_path": self._base(cell)[1], "teacher_dir": str(self.out / "teachers")}
         teacher = Path(str(values.get("teacher")))
@@ -108,24 +109,26 @@ class _Run:
         groups: dict[tuple[str, str], list[tuple[plan.Cell, dict]]] = {}
         for cell in self.cells:
             values = self._values(cell)
-            plan.check_candidates(self._config(cell, values))
+            plan.check_candidates(self.config(cell, values))
             space = self.specification.search and self.specification.search.space_of(cell.model)
             if space:
                 groups.setdefault((cell.model.label, cell.data.label), []).append((cell, values))
             else:
-                self._add(cell, values, {})
+                self.add(cell, values, {})
+        if groups:  # Optuna takes a second to import
+            from recbole_decm.benchmark.searching import Searching
         for group in groups.values():
-            search = _Searching(self, group)
+            search = Searching(self, group)
             if search.left:
                 self.searches.append(search)
             else:
                 search.release()
 
-    def _add(self, cell: plan.Cell, values: dict, found: dict) -> None:
+    def add(self, cell: plan.Cell, values: dict, found: dict) -> None:
         """Let a cell wait for its run, unless its result stands."""
-        config = self._config(cell, {**values, **found})
+        config = self.config(cell, {**values, **found})
         before = folder.read_cell(self.out, cell.key)
-        if folder.stands(before, _hashes(config)):
+        if folder.stands(before, hashes.all_hashes(config)):
             self.outcome.before += 1
             self.outcome.done += 1
             self.progress.refresh()
@@ -147,25 +150,25 @@ class _Run:
     def _cell_task(self, cell: plan.Cell, values: dict, found: dict) -> Task:
         values = {**values, **found}
         place = self.out / folder.RUNNING / cell.key
-        config = self._config(cell, values)
-        note = self._note(cell, found, config)
-        full = {**self._full(cell, values), "checkpoint_dir": str(place / "checkpoints")}
+        config = self.config(cell, values)
+        note = self.note(cell, found, config)
+        full = {**self.full(cell, values), "checkpoint_dir": str(place / "checkpoints")}
         job = {"kind": "cell", "model": cell.model.model, "dataset": cell.dataset, "values": full, "note": note}
 
         def finished(_pid: int, error: str | None) -> None:
             failed = None if error is None else {**note, "status": "failed", "error": error, **rows.EMPTY}
             folder.finish(self.out, cell.key, place, failed, self.specification.keep_checkpoints)
-            self._finished(cell, error)
+            self.ended(cell, error)
 
         return Task(f"{cell.model.label} on {cell.data.label}, seed {cell.seed}", place, job, finished)
 
-    def _note(self, cell: plan.Cell, found: dict, config: DecCMConfig) -> dict[str, Any]:
+    def note(self, cell: plan.Cell, found: dict, config: DecCMConfig) -> dict[str, Any]:
         yaml = Path(config["data_path"]) / f"{cell.dataset}.yaml"
         labels = {"model": cell.model.label, "class": cell.model.model, "dataset": cell.data.label, "seed": cell.seed}
         overlay = {**plan.overlay_of(cell.model), **found}
-        return {**labels, **_hashes(config), "overlay": overlay, "factors": read_simulation_record(yaml)}
+        return {**labels, **hashes.all_hashes(config), "overlay": overlay, "factors": read_simulation_record(yaml)}
 
-    def _finished(self, cell: plan.Cell, error: str | None) -> None:
+    def ended(self, cell: plan.Cell, error: str | None) -> None:
         name = f"{cell.model.label} on {cell.data.label}, seed {cell.seed}"
         if error is None:
             self.outcome.done += 1
@@ -179,96 +182,6 @@ class _Run:
             self.progress.say(f"{name}: failed: {error}" + (f" (log: {log})" if log.is_file() else ""))
         rows.write_results(self.out, [cell.key for cell in self.cells])
         self.progress.refresh()
-
-
-class _Searching:
-    """The search of one model on one data set, and the cells that wait for it. One trial at a time."""
-
-    def __init__(self, run: _Run, group: list[tuple[plan.Cell, dict]]):
-        from recbole_decm.benchmark import search as searches
-
-        self.run, self.group, self.module = run, group, searches
-        self.cell, self.values = group[0]
-        specification = run.specification.search
-        assert specification is not None
-        space = specification.space_of(self.cell.model) or {}
-        config = DecCMConfig(
-            self.cell.model.model,
-            self.cell.dataset,
-            config_dict={**run._full(self.cell, self.values), "seed": specification.seed},
-        )
-        name = digest(*_hashes(config).values(), space, specification.seed, size=8)
-        labels = (self.cell.model.label, self.cell.data.label)
-        stem = f"{'-'.join(map(slug, labels))}-{digest(*labels)}"
-        journal = run.out / "search" / f"{stem}.journal"
-        self.study = searches.Study(journal, name, space, specification.trials, specification.seed)
-        self.opened = searches.start(self.study, config)
-        self.busy = False
-
-    @property
-    def left(self) -> int:
-        """Trials still to be started."""
-        return max(0, self.study.trials - sum(self.module.used_trials(self.opened)))
-
-    def task(self) -> Task | None:
-        """The next trial, where none of this search is at work."""
-        if self.busy or not self.left:
-            return None
-        self.busy = True
-        return trial_task(
-            self.study,
-            self.cell.model.model,
-            self.cell.dataset,
-            self.run._full(self.cell, self.values),
-            self.run.out / folder.RUNNING / self.study.journal.stem,
-            f"search of {self.cell.model.label} on {self.cell.data.label}",
-            self._finished,
-        )
-
-    def _finished(self, pid: int, error: str | None) -> None:
-        self.busy = False
-        if error is not None:
-            self.module.close_trials_of(self.opened, pid)
-            self.run.progress.say(f"search of {self.cell.model.label} on {self.cell.data.label}: trial failed: {error}")
-        self.run.progress.trial_done()
-        if not self.left:
-            self.run.searches.remove(self)
-            self.release(error)
-
-    def release(self, error: str | None = None) -> None:
-        """Let the cells run with the best values found; without any, they fail."""
-        path = self.study.journal.with_suffix(".json")
-        write_text(path, json.dumps(self.module.summary(self.opened), indent=2) + "\n")
-        best = self.module.best_of(self.opened)
-        for cell, values in self.group:
-            if best is not None:
-                self.run._add(cell, values, dict(best.params))
-                continue
-            place = self.run.out / folder.RUNNING / cell.key
-            place.mkdir(parents=True, exist_ok=True)
-            text = f"The search found no values: none of {self.study.trials} trials had a score ({error or path})."
-            note = self.run._note(cell, {}, self.run._config(cell, values))
-            folder.finish(
-                self.run.out, cell.key, place, {**note, "status": "failed", "error": text, **rows.EMPTY}, False
-            )
-            self.run._finished(cell, text)
-
-
-def trial_task(study: Any, model: str, dataset: str, values: dict, place: Path, name: str, finish: Any) -> Task:
-    """A task that runs one trial of a study."""
-    space = {key: [parameter.kind, list(parameter.values)] for key, parameter in study.space.items()}
-    job = {"kind": "trial", "model": model, "dataset": dataset, "space": space, "journal": str(study.journal)}
-    job |= {"study": study.study, "trials": study.trials, "seed": study.seed}
-    job["values"] = {**values, "checkpoint_dir": str(place / "checkpoints")}
-    return Task(name, place, job, finish)
-
-
-def _hashes(config: DecCMConfig) -> dict[str, str]:
-    return {
-        "config_hash": hashes.config_hash(config),
-        "data_hash": hashes.data_hash(config),
-        "code_hash": hashes.code_hash(),
-    }
 
 
 def _seconds(content: dict[str, Any]) -> float:

@@ -15,7 +15,7 @@ import yaml
 from recbole_decm.benchmark import search
 from recbole_decm.benchmark.hashes import config_hash, data_hash
 from recbole_decm.benchmark.pool import Task, run_tasks
-from recbole_decm.benchmark.runner import trial_task
+from recbole_decm.benchmark.searching import trial_task
 from recbole_decm.benchmark.space import Parameter
 from recbole_decm.benchmark.spec import RESERVED, digest
 from recbole_decm.config import DecCMConfig

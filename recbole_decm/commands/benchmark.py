@@ -30,9 +30,9 @@ def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[s
     code changed, failed ones are. The exit code is 1 where a cell failed.
     """
     from recbole_decm.benchmark.progress import Bar
+    from recbole_decm.benchmark.reading import read_specification
     from recbole_decm.benchmark.report import ReportOptions, write_report
     from recbole_decm.benchmark.runner import run_benchmark
-    from recbole_decm.benchmark.spec import read_specification
 
     wanted = read_specification(specification, folders)
     options = ReportOptions(

@@ -22,7 +22,7 @@ from helpers.planted import write_planted
 from helpers.released_layout import write_released
 
 from recbole_decm.benchmark import datasets, folder, hashes, runner
-from recbole_decm.benchmark.spec import read_specification
+from recbole_decm.benchmark.reading import read_specification
 from recbole_decm.errors import ConfigError, DataError
 
 FAST = {"epochs": 2, "train_batch_size": 64, "topk": [1, 10]}
@@ -225,8 +225,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(data, monkeypatch):
     models = ["Pop", {"long": {"model": "CMVAE", "config": {"epochs": 10**6, "stopping_step": 10**6}}}, "CMVAE"]
     specification(data, models=models)
     code = (
-        "from pathlib import Path; from recbole_decm.benchmark import runner, spec;"
-        "runner.run_benchmark(spec.read_specification('s.yaml'), Path('out'))"
+        "from pathlib import Path; from recbole_decm.benchmark import reading, runner;"
+        "runner.run_benchmark(reading.read_specification('s.yaml'), Path('out'))"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     running = OUT / ".running"
