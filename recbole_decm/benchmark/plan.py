@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,12 @@ def values_of(specification: Specification, model: ModelEntry, data: DataEntry, 
 def folder_of(path: Path | None) -> dict[str, str]:
     """The value of ``data_path`` where it is not the default."""
     return {} if path is None else {"data_path": str(path)}
+
+
+def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Config values for a process that runs in another folder: a teacher's checkpoint by its absolute path."""
+    path = Path(str(values.get("teacher")))
+    return {**values, **({"teacher": str(path.resolve())} if path.is_file() else {})}
 
 
 def check(specification: Specification) -> None:

@@ -88,9 +88,7 @@ class Run:
     def full(self, cell: plan.Cell, values: dict) -> dict:
         """The values with seed and folders."""
         own = {"seed": cell.seed, "data_path": self._base(cell)[1], "teacher_dir": str(self.out / "teachers")}
-        teacher = Path(str(values.get("teacher")))
-        own |= {"teacher": str(teacher.resolve())} if teacher.is_file() else {}  # processes run in folders of their own
-        return {**values, **own, "state": "INFO", "show_progress": False}
+        return {**plan.with_absolute_paths(values), **own, "state": "INFO", "show_progress": False}
 
     def _base(self, cell: plan.Cell) -> tuple[set[str], str]:
         """The keys a cell's model knows, and the absolute folder that holds its data set."""

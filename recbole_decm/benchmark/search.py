@@ -108,11 +108,20 @@ def used_trials(opened: optuna.Study) -> tuple[int, int]:
     return finished, states.count(TrialState.RUNNING)
 
 
-def close_trials_of(opened: optuna.Study, pid: int) -> None:
-    """Mark the trials of a process of this machine that died as failed; they count against the budget."""
-    for trial in opened.trials:
-        if trial.state == TrialState.RUNNING and trial.user_attrs.get("pid") == pid:
+def close_trials_of(opened: optuna.Study, pid: int, error: str) -> None:
+    """Mark the trial of a process of this machine that died as failed; it counts against the budget.
+
+    A process that died before it had a trial counts as one, too: a search whose processes cannot start comes to an end.
+    """
+    own = [trial for trial in opened.trials if trial.user_attrs.get("pid") == pid]
+    for trial in own:
+        if trial.state == TrialState.RUNNING:
             opened.tell(trial.number, state=TrialState.FAIL)
+    if not own:
+        lost = opened.ask()
+        lost.set_user_attr("pid", pid)
+        lost.set_user_attr("error", error)
+        opened.tell(lost, state=TrialState.FAIL)
 
 
 def best_of(opened: optuna.Study) -> optuna.trial.FrozenTrial | None:

@@ -62,7 +62,7 @@ class Searching:
     def _finished(self, pid: int, error: str | None) -> None:
         self.busy = False
         if error is not None:
-            search.close_trials_of(self.opened, pid)
+            search.close_trials_of(self.opened, pid, error)
             self.run.progress.say(f"search of {self.cell.model.label} on {self.cell.data.label}: trial failed: {error}")
         self.run.progress.trial_done()
         if not self.left:

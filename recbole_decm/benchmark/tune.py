@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 
 from recbole_decm.benchmark import search
 from recbole_decm.benchmark.hashes import config_hash, data_hash
+from recbole_decm.benchmark.plan import with_absolute_paths
 from recbole_decm.benchmark.pool import Task, run_tasks
 from recbole_decm.benchmark.searching import trial_task
 from recbole_decm.benchmark.space import Parameter
@@ -68,26 +68,28 @@ def tune(
     identity = digest(config_hash(base), data_hash(base), sorted(space.items()), seed, size=8)
     _claim(out, identity, {"model": model, "dataset": dataset, "seed": seed})
     opened = search.start(study, base)
-    full = {**values, "teacher_dir": str(out / "teachers"), "data_path": str(Path(base["data_path"]).parent.resolve())}
+    full = {
+        **with_absolute_paths(values),
+        "teacher_dir": str(out / "teachers"),
+        "data_path": str(Path(base["data_path"]).parent.resolve()),
+    }
     full |= {"state": "INFO", "show_progress": False}
     state = _Trials(opened, trials)
 
     def next_task() -> Task | None:
-        place = state.next_place(out)
-        if place is None:
+        if not state.may_start():
             return None
-        return trial_task(study, model, dataset, full, place, f"trial {place.name}", finish)
+        place = Path(scratch) / str(state.started)
+        return trial_task(study, model, dataset, full, place, f"trial {state.started}", finish)
 
     def finish(pid: int, error: str | None) -> None:
         if error is not None:
-            search.close_trials_of(opened, pid)
+            search.close_trials_of(opened, pid, error)
         state.ended()
         on_trial(search.used_trials(opened)[0], error)
 
-    try:
+    with tempfile.TemporaryDirectory(prefix="recbole-decm-tune-") as scratch:
         run_tasks(next_task, jobs, tick)
-    finally:
-        state.remove(out)
     best = search.best_of(opened)
     if best is None:
         raise DecCMError(f"{out}: expected at least one trial with a score, found none of {trials}.")
@@ -105,24 +107,19 @@ class _Trials:
         self.opened, self.most, self.started, self.at_work = opened, most, 0, 0
         self.others = search.used_trials(opened)[1]  # run by other processes as we begin
 
-    def next_place(self, out: Path) -> Path | None:
-        """Folder of the next trial; None where there are enough."""
+    def may_start(self) -> bool:
+        """Whether one more is wanted; it counts as started."""
         finished, running = search.used_trials(self.opened)
         if finished + max(running, self.at_work + self.others) >= self.most:
-            return None
+            return False
         self.started += 1
         self.at_work += 1
-        return out / ".running" / f"{os.getpid()}-{self.started}"
+        return True
 
     def ended(self) -> None:
         """A trial of this process ended."""
         self.at_work -= 1
         self.others = max(0, search.used_trials(self.opened)[1] - self.at_work)
-
-    def remove(self, out: Path) -> None:
-        """Remove the folders of this process's trials."""
-        for path in (out / ".running").glob(f"{os.getpid()}-*"):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _claim(out: Path, identity: str, note: dict) -> None:

@@ -27,10 +27,8 @@ class Options:
 @pytest.fixture
 def reports(monkeypatch, tmp_path) -> list:
     found: list = []
-    module = SimpleNamespace(
-        ReportOptions=Options, write_report=lambda folder, options: found.append((folder, options))
-    )
-    monkeypatch.setitem(sys.modules, "recbole_decm.benchmark.report", module)
+    stand_in = SimpleNamespace(ReportOptions=Options, write_report=lambda *given: found.append(given))
+    monkeypatch.setitem(sys.modules, "recbole_decm.benchmark.report", stand_in)
     write_planted(tmp_path / "data", videos=200, music=12, pgc=False)
     return found
 
@@ -53,7 +51,8 @@ def test_a_run_ends_with_a_report_and_says_what_it_did(reports, monkeypatch, cap
 
 def test_a_failed_cell_is_exit_code_1_and_its_error_is_shown(reports, monkeypatch, capsys):
     run_in_process(monkeypatch)
-    write(models=["Pop", {"bad": {"model": "CMVAE", "config": {"learning_rate": 1e30, "epochs": 1}}}], seeds=[1])
+    diverging = {"learning_rate": 1e30, "train_batch_size": 64}
+    write(models=["Pop", {"bad": {"model": "CMVAE", "config": diverging}}], seeds=[1])
     assert main(["benchmark", "s.yaml", "--out=out", "--data", "HERE=data"]) == 1
     assert "failed: bad on p, seed 1: training loss: expected a number" in capsys.readouterr().err and len(reports) == 1
 

@@ -41,12 +41,11 @@ def tuned(data, trials, out="tuned", space=SPACE, **values):
 
 
 def test_a_search_that_was_stopped_goes_on_as_if_it_was_not(data, started):
-    whole = tuned(data, 6, "whole")
-    tuned(data, 2), tuned(data, 4)
+    whole = tuned(data, 6, "whole")  # past the random ones
+    tuned(data, 2)
     parts = tuned(data, 6)
     assert len(started) == 12 and parts == whole
-    tuned(data, 6)
-    assert len(started) == 12
+    assert tuned(data, 6) == whole and len(started) == 12
     defaults = DecCMConfig("CMVAE", "planted", config_dict={"data_path": str(data)})
     assert whole.trials[0]["values"] == {name: defaults[name] for name in SPACE}
     assert len({trial["values"]["learning_rate"] for trial in whole.trials}) == 6
@@ -88,8 +87,10 @@ def test_trials_of_a_process_that_is_gone_are_closed_and_do_not_count(data):
         opened.ask().set_user_attr("pid", pid)
     assert search.used_trials(opened) == (0, 2)
     assert search.used_trials(search.start(study, config)) == (0, 1)  # ours is still at work
-    search.close_trials_of(opened, os.getpid())
+    search.close_trials_of(opened, os.getpid(), "crashed")
     assert search.used_trials(opened) == (1, 0)  # it crashed, which counts
+    search.close_trials_of(opened, 12345, "no memory")  # this one crashed before it had a trial
+    assert search.used_trials(opened) == (2, 0) and search.summary(opened)[-1]["error"] == "no memory"
     assert search.best_of(opened) is None
 
 
