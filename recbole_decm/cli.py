@@ -22,6 +22,12 @@ COMMANDS = {
         "teacher_sweep_command",
         "Validation scores by the weight of the teacher.",
     ),
+    "benchmark": (
+        "recbole_decm.commands.benchmark",
+        "benchmark_command",
+        "Models x data sets x seeds: tables, significance, report.",
+    ),
+    "tune": ("recbole_decm.commands.tune", "tune_command", "Search hyper-parameters on validation data."),
     "simulate": ("recbole_decm.commands.simulate", "simulate_command", "Write a simulated data set with ground truth."),
     "import-released": (
         "recbole_decm.commands.import_released",

@@ -14,19 +14,11 @@ from recbole_decm.quick_start import run_config
 
 def arguments_for(model: str, dataset: str, values: dict) -> dict:
     """The values whose keys a model knows; a key that is only another model's is left out for this one."""
-    known = dict(values)
-    for key in values:
-        try:
-            DecCMConfig(model, dataset, config_dict={key: values[key], **_folder(values)})
-        except ConfigError as error:
-            if f"found '{key}'" not in str(error) or "expected a key" not in str(error):
-                raise
-            del known[key]
+    folder = {"data_path": values["data_path"]} if "data_path" in values else {}
+    keys = DecCMConfig(model, dataset, config_dict=folder).known_keys
+    known = {key: value for key, value in values.items() if key in keys}
+    DecCMConfig(model, dataset, config_dict=known)  # refuses a value before anything is trained
     return known
-
-
-def _folder(values: dict) -> dict:
-    return {"data_path": values["data_path"]} if "data_path" in values else {}
 
 
 def compare(

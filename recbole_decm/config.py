@@ -299,6 +299,11 @@ class DecCMConfig(Config):
         self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}
 
     # --- ours -------------------------------------------------------------------------------------------------
+    @property
+    def known_keys(self) -> set[str]:
+        """The keys that the model or RecBole reads; every other one is refused."""
+        return set(self._known_keys)
+
     def plain(self) -> dict:
         """The final values as plain Python: what a checkpoint keeps instead of a pickled Config."""
         return {key: _plain(value) for key, value in self.final_config_dict.items()}

@@ -49,7 +49,8 @@ class Trained:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], name: str):
+def timed(seconds: dict[str, float], name: str):
+    """Note the seconds that the block takes under a name."""
     start = time.perf_counter()
     yield
     seconds[name] = round(time.perf_counter() - start, 3)
@@ -73,7 +74,7 @@ def build(config: DecCMConfig, seconds: dict[str, float]):
         (model, (train, valid, test) loaders).
     """
     init_seed(config["seed"], config["reproducibility"])
-    with _timed(seconds, "load"):
+    with timed(seconds, "load"):
         dataset = DecCMDataset(config)
         getLogger().info(dataset)
         loaders = prepare_data(config, dataset)
@@ -89,7 +90,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     model, (train_data, valid_data, test_data) = build(config, seconds)
     extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
     if "teacher" in config and hasattr(model, "attach_teacher"):
-        with _timed(seconds, "teacher"):
+        with timed(seconds, "teacher"):
             path = teacher.find_or_train(config)
             if path is not None:
                 teacher.attach(model, path)
@@ -99,7 +100,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     trainer = registry.trainer_class(config)(config, model)
     if config["checkpoint"]:
         trainer.resume_checkpoint(config["checkpoint"])
-    with _timed(seconds, "train"):
+    with timed(seconds, "train"):
         score, result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
     pairs = len(train_data._dataset)
     valid = plain_metrics(result)
@@ -157,7 +158,7 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     start_logging(config)
     getLogger().info(config)
     trained = fit(config, saved)
-    with _timed(trained.seconds, "test"):
+    with timed(trained.seconds, "test"):
         test = trained.trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
         for name, data in trained.extra_data.items():
             found = trained.trainer.evaluate(data, load_best_model=saved, show_progress=config["show_progress"])
@@ -216,7 +217,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     trainer = registry.trainer_class(config)(config, model)
     trainer.eval_collector.data_collect(train_data)
     extra_data = extra_test_loaders(config, (train_data, *eval_data))
-    with _timed(seconds, "test"):
+    with timed(seconds, "test"):
         with trainer.choosing_epoch():
             valid = plain_metrics(trainer.evaluate(eval_data[0], model_file=checkpoint))
         test = plain_metrics(trainer.evaluate(eval_data[1], model_file=checkpoint))

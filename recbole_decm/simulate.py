@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,18 @@ class SimulationConfig:
             raise ConfigError(
                 f"--music: expected at least one music a genre ({len(self.genre_shares)}), found {self.music}."
             )
+
+    @classmethod
+    def of(cls, **given: Any) -> SimulationConfig:
+        """A config whose sizes follow ``videos`` and ``music`` where they are not given; None counts as not given.
+
+        Raises:
+            ConfigError: a value out of its range.
+        """
+        values = {key: value for key, value in given.items() if value is not None}
+        videos, music = values.get("videos", cls.videos), values.get("music", cls.music)
+        dependent = {"uploaders": max(1, videos // 5), "pgc_videos": max(2, videos // 4), "pgc_music": music}
+        return cls(**{**dependent, **values})
 
     @property
     def num_genres(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from recbole_decm.data.atomic import write_atomic, write_text
 from recbole_decm.data.folders import replacing
 from recbole_decm.reference import Truth, references
-from recbole_decm.simulate import Catalogue, Simulation, features
+from recbole_decm.simulate import Catalogue, Simulation, SimulationConfig, features
 
 SPLIT = (0.8, 0.1, 0.1)
 PGC_SPLIT = (0.9, 0.1)
@@ -166,3 +166,13 @@ def _write_yaml(simulation, path: Path, head: str, name: str, text: bool, comman
     lines += [f"#   {command}\n"] if command else []
     lines += [f"#   {key}: {value}\n" for key, value in asdict(simulation.config).items()]
     write_text(path, "".join(lines))
+
+
+def read_simulation_record(path: Path) -> dict[str, float]:
+    """The simulation's numbers, without its seed, from the YAML of a data set; empty for one that is not simulated."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    record = text.partition("# How these files were written:\n")[2]
+    lines = (line.removeprefix("#   ").partition(": ") for line in record.splitlines())
+    written = {key: value for key, _, value in lines}
+    kinds = {field.name: type(field.default) for field in fields(SimulationConfig) if field.name != "seed"}
+    return {key: kind(written[key]) for key, kind in kinds.items() if kind in (int, float) and key in written}

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 
 import recbole_decm
 from recbole_decm.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from recbole_decm.config import DecCMConfig
+from recbole_decm.data.folders import content_hash
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
@@ -33,8 +35,9 @@ _SHARED_KEYS: tuple[str, ...] = (
 _SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
 _SHARED_KEYS += ("feature_residency", "enable_amp", "compile")
 # Keys that say where and how loudly to train, not what.
-_UNHASHED = {
+UNHASHED = {
     "checkpoint_dir",
+    "teacher_dir",
     "use_gpu",
     "gpu_id",
     "state",
@@ -69,23 +72,17 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
 
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
-    digest = hashlib.blake2b(digest_size=8)
-    values = {key: value for key, value in config.plain().items() if key not in _UNHASHED}
-    digest.update(json.dumps([recbole_decm.__version__, values], sort_keys=True).encode())
-    for path in sorted(Path(config["data_path"]).iterdir()):
-        if path.suffix in (".inter", ".user", ".item", ".npy", ".candidates"):
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 24):
-                    digest.update(block)
-    return digest.hexdigest()
+    values = {key: value for key, value in config.plain().items() if key not in UNHASHED}
+    parts = [recbole_decm.__version__, values, content_hash(Path(config["data_path"]))]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def find_or_train(config: DecCMConfig) -> Path | None:
     """The checkpoint of the teacher a student's config asks for; None for ``teacher: none``.
 
     ``auto`` trains :class:`DecCMTeacher` on ``<dataset>-pgc`` unless one of the same config and data is cached in
-    ``<checkpoint_dir>/teachers``.
+    ``teacher_dir``. Of several processes that ask for the same teacher, one trains it and the others wait; the system
+    frees the lock of a process that dies.
     """
     choice = config["teacher"]
     if choice is None or choice == "none":
@@ -99,16 +96,19 @@ def find_or_train(config: DecCMConfig) -> Path | None:
         return path
     teacher = teacher_config(config)
     path = cached_path(config, teacher)
-    if path.is_file():
-        getLogger().info(f"Teacher: using {path}")
-    else:
-        _train(teacher, path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.is_file():
+            getLogger().info(f"Teacher: using {path}")
+        else:
+            _train(teacher, path)
     return path
 
 
 def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
     """Where the teacher of a student's config is kept."""
-    return Path(config["checkpoint_dir"]) / "teachers" / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
+    folder = Path(config["teacher_dir"] or Path(config["checkpoint_dir"]) / "teachers")
+    return folder / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
 
 
 def _train(config: DecCMConfig, path: Path) -> None:

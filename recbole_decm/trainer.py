@@ -26,7 +26,17 @@ from recbole_decm.evaluation.adapters import MatchingCollector
 
 # Keys that may differ between a checkpoint's run and the one that resumes it.
 _FREE_KEYS = {"checkpoint", "result_file", "epochs", "show_progress", "state", "data_path", "checkpoint_dir", "device"}
-_FREE_KEYS |= {"gpu_id", "use_gpu", "config_files", "log_wandb", "wandb_project", "topk", "metrics", "worker"}
+_FREE_KEYS |= {
+    "gpu_id",
+    "use_gpu",
+    "teacher_dir",
+    "config_files",
+    "log_wandb",
+    "wandb_project",
+    "topk",
+    "metrics",
+    "worker",
+}
 
 
 class CheckpointMixin:
@@ -41,6 +51,8 @@ class CheckpointMixin:
         self.eval_collector = MatchingCollector(config)
         self.saved_model_file = self._new_file()
         self.history: list[dict] = []
+        self.epoch_terms: list[dict[str, float]] = []  # loss by term, of each epoch that this process trained
+        self.validations: list[dict[str, float]] = []  # metrics of each validation
         self._best: dict | None = None
         self._best_epoch = -1
         self._train_data = None
@@ -115,6 +127,20 @@ class CheckpointMixin:
             "training": training,
         }
         write_checkpoint(Path(self.saved_model_file), content)
+
+    def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
+        losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        self.epoch_terms.append(self._mean_terms(losses, len(train_data)))
+        return losses
+
+    def _valid_epoch(self, valid_data, *args, **kwargs):
+        score, result = super()._valid_epoch(valid_data, *args, **kwargs)
+        self.validations.append({name: float(value) for name, value in result.items()})
+        return score, result
+
+    def _mean_terms(self, losses, batches: int) -> dict[str, float]:
+        """An epoch's loss per batch; RecBole's models return a sum, or a tuple of terms without names."""
+        return {"loss": float(sum(losses) if isinstance(losses, tuple) else losses) / max(1, batches)}
 
     def _epoch_losses(self, epoch: int) -> dict[str, float]:
         return {"loss": self.train_loss_dict[epoch]}
@@ -256,11 +282,15 @@ class DecCMTrainer(CheckpointMixin, Trainer):
     def _named(self, losses) -> dict[str, float]:
         return {name: value / self._batches for name, value in zip(self.model.loss_names, losses, strict=True)}
 
+    def _mean_terms(self, losses, batches):
+        terms = self._named(losses)
+        return {"loss": sum(terms.values()), **terms}
+
     def _epoch_losses(self, epoch):
-        return {"loss": sum(self._last_terms.values()), **self._last_terms}
+        return self.epoch_terms[-1]
 
     def _generate_train_loss_output(self, epoch_idx, s_time, e_time, losses):
-        terms = self._last_terms = self._named(losses)
+        terms = self._named(losses)
         shown = ", ".join(f"{set_color(name, 'blue')}: {value:.4f}" for name, value in terms.items())
         head = (
             f"{set_color(f'epoch {epoch_idx} training', 'green')} [{set_color('time', 'blue')}: {e_time - s_time:.2f}s"

@@ -1,4 +1,4 @@
-"""Every YAML of properties/ablation and benchmark: known keys, comments, and just the change it is named for."""
+"""Every YAML of properties/ablation and protocol: known keys, comments, and just the change it is named for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.paths import shipped
 from recbole_decm.quick_start import run
 
-FILES = sorted(path for kind in ("ablation", "benchmark") for path in (shipped("properties") / kind).glob("*.yaml"))
+FILES = sorted(path for kind in ("ablation", "protocol") for path in (shipped("properties") / kind).glob("*.yaml"))
 # Step file -> what it changes in the resolved config of the file before it.
 WALK = {
     "released": None,
@@ -117,7 +117,7 @@ def imported(tmp_path):
     return tmp_path / "out"
 
 
-PROTOCOL = ["ablation/released.yaml", "benchmark/released-protocol.yaml"]
+PROTOCOL = ["ablation/released.yaml", "protocol/released.yaml"]
 
 
 def test_the_released_protocol_holds_the_papers_settings(imported):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,24 @@ def test_bad_teacher_config(planted):
         run_quick("DecCM", planted, teacher_config="fast")
     with pytest.raises(ConfigError, match="found 'epoch'"):
         run_quick("DecCM", planted, teacher_config={"epoch": 3})
+
+
+def test_of_two_runs_at_once_one_trains_the_teacher_and_the_other_waits(planted, monkeypatch):
+    """Threads stand for processes: the lock is taken by file descriptor, so they exclude each other, too."""
+    trained, at_work = [], threading.Event()
+    train = teacher._train
+
+    def slow(config, path):
+        trained.append(path)
+        at_work.set()
+        time.sleep(0.3)
+        train(config, path)
+
+    monkeypatch.setattr(teacher, "_train", slow)
+    config = make_config("DecCM", planted, **FAST, teacher_dir="shared")
+    first = threading.Thread(target=teacher.find_or_train, args=(config,))
+    first.start()
+    assert at_work.wait(10)
+    path = teacher.find_or_train(config)
+    assert path.is_file() and path.parent == Path("shared") and trained == [path]
+    first.join()

@@ -74,10 +74,7 @@ def simulate_command(out: Path, name: str, overwrite: bool, **values) -> None:
 
     if not name or Path(name).name != name or name.startswith("."):
         raise ConfigError(f"--name: expected a plain name for a folder, found '{name}'.")
-    defaults = {"uploaders": max(1, values["videos"] // 5), "pgc_videos": max(2, values["videos"] // 4)}
-    defaults["pgc_music"] = values["music"]
-    given = {key: value for key, value in values.items() if value is not None}
-    config = SimulationConfig(**{**defaults, **given})
+    config = SimulationConfig.of(**values)
     total = 2 * config.videos + config.pgc_videos
     with tqdm(total=total, desc="choices", unit="video", file=sys.stderr, disable=None) as bar:
         simulation = simulate(config, bar.update)

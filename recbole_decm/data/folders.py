@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,3 +34,15 @@ def replacing(folders: list[Path], overwrite: bool) -> Iterator[list[Path]]:
             (work / folder.name).rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def content_hash(folder: Path) -> str:
+    """A hash of the files of a data set that results depend on, by name and content."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".inter", ".user", ".item", ".npy", ".candidates"):
+            digest.update(f"{path.name}\0".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 24):
+                    digest.update(block)
+    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from recbole.evaluator.base_metric import AbstractMetric
-from recbole.evaluator.collector import Collector
+from recbole.evaluator.collector import Collector, DataStruct
 from recbole.utils import EvaluatorType
 
 from recbole_decm.evaluation import genre_metrics, metrics
@@ -15,7 +15,24 @@ class MatchingCollector(Collector):
 
     ``rec.positives``: for each positive, where it ranks and what it weighs. ``rec.prior`` and
     ``data.genre_membership``: the preference of each list's uploader and the genres of the catalogue.
+
+    Attributes:
+        kept: after :meth:`keep`, what the last evaluation collected, from which results of single videos come.
     """
+
+    kept: DataStruct | None = None
+    _keeps = False
+
+    def keep(self, *resources: str) -> None:
+        """Collect these resources from now on, whether a metric needs them or not, and keep each evaluation's."""
+        for resource in resources:
+            setattr(self.register, resource, True)
+        self._keeps = True
+
+    def get_data_struct(self):
+        struct = super().get_data_struct()
+        self.kept = struct if self._keeps else None
+        return struct
 
     def start(self, loader) -> None:
         """Note the loader whose batches are about to come, for the weights of its rows."""
