@@ -23,6 +23,11 @@ COMMANDS = {
         "Validation scores by the weight of the teacher.",
     ),
     "simulate": ("recbole_decm.commands.simulate", "simulate_command", "Write a simulated data set with ground truth."),
+    "benchmark-report": (
+        "recbole_decm.commands.benchmark_report",
+        "benchmark_report_command",
+        "Tables and page of a benchmark, from its folder.",
+    ),
     "import-released": (
         "recbole_decm.commands.import_released",
         "import_released_command",

@@ -1,0 +1,55 @@
+"""One look for all figures of the report: colours by model, labels as they are, never read as markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+COLOURS = (
+    *("#1f5a94", "#c8553d", "#3a7d44", "#8e5ea2", "#d19a1f", "#2a9d9d", "#a23b6a", "#6b705c", "#5f8fd0", "#e08e6d"),
+    *("#7fb069", "#b79ad0"),
+)
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+DASHES = ("solid", "dash", "dot")
+STAGES = {"load": "#b8c4cf", "teacher": "#d19a1f", "train": "#1f5a94", "test": "#3a7d44"}
+GREY = "#5b6470"
+
+
+class Figure(NamedTuple):
+    """A figure with the words under it."""
+
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+def shown(label: object) -> str:
+    """A label for plotly, which reads a subset of HTML: escaped, so that it is printed as it is."""
+    return html.escape(str(label), quote=False)
+
+
+def styles(models: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Colour, marker and dash of each model, the same in every figure."""
+    turns = len(COLOURS)
+    return {
+        model: {
+            "colour": COLOURS[i % turns],
+            "symbol": SYMBOLS[(i // turns + i) % len(SYMBOLS)],
+            "dash": DASHES[(i // turns) % len(DASHES)],
+        }
+        for i, model in enumerate(models)
+    }
+
+
+def dressed(figure: go.Figure) -> go.Figure:
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "#1d232a"},
+        margin={"t": 30, "r": 20, "b": 50},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hoverlabel={"namelength": -1},
+    )
+    return figure
