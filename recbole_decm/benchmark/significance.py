@@ -99,7 +99,7 @@ def holm(p: np.ndarray) -> np.ndarray:
         p: (m,) one family of tests; NaN (no test) stays NaN and does not count.
 
     Returns:
-        (m,) adjusted p-values; rejecting those below alpha keeps the family-wise error at alpha whatever the dependence.
+        (m,) adjusted p-values; rejecting those below alpha keeps the family-wise error at alpha, however dependent.
     """
     p = np.asarray(p, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)

@@ -36,8 +36,8 @@ def verdict(row: Mapping[str, Any]) -> str:
 def sentence(row: Mapping[str, Any]) -> str:
     """One comparison as a sentence, the better model first.
 
-    ``DecCMPlus is above DeepFM on sim by 0.0310 NDCG@10 (95 % CI 0.0220 to 0.0400; p = 0.004 after Holm, over 300 videos;
-    5 of 5 seeds, p = 0.006 after Holm; dz = 0.45).``
+    ``DecCMPlus is above DeepFM on sim by 0.0310 NDCG@10 (95 % CI 0.0220 to 0.0400; p = 0.004 after Holm, over 300
+    videos; 5 of 5 seeds, p = 0.006 after Holm; dz = 0.45).``
     """
     found = verdict(row)
     swap = row["better"] < 0
