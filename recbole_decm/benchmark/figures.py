@@ -19,11 +19,12 @@ GREY = "#5b6470"
 
 
 class Figure(NamedTuple):
-    """A figure with the words under it."""
+    """A figure with the words under it and the (label, colour) pairs of its legend, which the page draws as text."""
 
     title: str
     caption: str
     figure: go.Figure
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def shown(label: object) -> str:
@@ -45,11 +46,14 @@ def styles(models: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def dressed(figure: go.Figure) -> go.Figure:
+    """The look that all figures share; legends are left to the page, which wraps them."""
     figure.update_layout(
         template="plotly_white",
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "#1d232a"},
-        margin={"t": 30, "r": 20, "b": 50},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": "#1d232a"},
+        margin={"t": 26, "r": 20, "b": 46, "l": 60},
+        showlegend=False,
         hoverlabel={"namelength": -1},
     )
+    figure.update_xaxes(automargin=True, title_font_size=12, title_standoff=8)
+    figure.update_yaxes(automargin=True, title_font_size=12)
     return figure

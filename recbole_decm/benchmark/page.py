@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -14,15 +15,18 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from plotly.offline import get_plotlyjs
 
 from recbole_decm.benchmark import plots, plots_lists
-from recbole_decm.benchmark.figures import Figure, shown, styles
+from recbole_decm.benchmark.figures import Figure, shown
 from recbole_decm.benchmark.results import Results, metric_title, missing_cells, smaller_is_better
-from recbole_decm.benchmark.tables import Table, place_title, seeds_of
+from recbole_decm.benchmark.tables import Column, Table, parts_of, place_title, seeds_of
 from recbole_decm.benchmark.wording import VERDICTS, findings, p_text
 
 if TYPE_CHECKING:
     from recbole_decm.benchmark.report import ReportOptions
+
+PAGE_COLUMNS = 6
 
 
 def render_page(
@@ -40,40 +44,43 @@ def render_page(
         compared: all comparisons, with their verdicts; ``references``: (data set, test set) -> whom to compare with.
     """
     sections = _figure_sections(results, options, tests)
-    figures = {
-        f"{name}-{number}": figure.figure.to_json()
-        for name, part in sections.items()
-        for number, figure in enumerate(part)
-    }
     of_reference = compared[compared["scheme"] == ("baseline" if options.baseline else "pairs")]
     pairs = compared[(compared["scheme"] == "pairs") & (compared["metric"] == options.metric)]
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=options.title,
-            metric=metric_title(options.metric),
-            baseline=options.baseline,
-            run=_what_was_run(results),
-            table=table,
-            groups=[
-                (place, len(list(group))) for place, group in groupby(table.columns, key=lambda column: column.place)
-            ],
-            sections=sections,
-            findings=findings(of_reference, options.metric, references),
-            verdicts=VERDICTS,
-            pairs=pairs.to_dict("records"),
-            failed=[{"key": key, **row} for key, row in results.failed.to_dict("index").items()],
-            missing=missing_cells(results),
-            unfinished=results.unfinished,
-            curves=bool(any(_curves(results))),
-            data=Markup("{" + ",".join(f"{json.dumps(key)}:{_safe(text)}" for key, text in figures.items()) + "}"),
-            curves_data=Markup(_safe(json.dumps(_curves(results)))),
-            plotly=Markup(_plotly()),
-            style=Markup(_asset("report.css")),
-            script=Markup(_asset("report.js")),
-        )
-    )
+    curves = _curves(results)
+    context = {
+        "title": options.title,
+        "metric": metric_title(options.metric),
+        "baseline": options.baseline,
+        "run": _what_was_run(results),
+        "table": table,
+        "pieces": [(columns, _places(columns)) for columns in parts_of(table, width=PAGE_COLUMNS)],
+        "sections": sections,
+        "findings": _findings(findings(of_reference, options.metric, references), tests),
+        "verdicts": VERDICTS,
+        "pairs": pairs.to_dict("records"),
+        "failed": [{"key": key, **row} for key, row in results.failed.to_dict("index").items()],
+        "missing": missing_cells(results),
+        "unfinished": results.unfinished,
+        "curves": bool(curves),
+        "figures_data": _figures_data(sections),
+        "curves_data": Markup(_safe(json.dumps(curves))),
+        "plotly": Markup(get_plotlyjs()),
+        "style": Markup(_asset("report.css")),
+        "script": Markup(_asset("report.js")),
+    }
+    return _environment().get_template("report.html.j2").render(context)
+
+
+def _figures_data(sections: Mapping[str, Sequence[Figure]]) -> Markup:
+    """``{"bars-0": figure, ...}`` as JSON, by the ids that the template gives the places to draw in."""
+    named = [(f"{name}-{i}", figure) for name, part in sections.items() for i, figure in enumerate(part)]
+    entries = (f"{json.dumps(name)}:{_safe(figure.figure.to_json())}" for name, figure in named)
+    return Markup("{" + ",".join(entries) + "}")
+
+
+def _places(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """The test sets that a table's head names, and over how many columns each stands."""
+    return [(place, len(list(group))) for place, group in groupby(columns, key=lambda column: column.place)]
 
 
 def _figure_sections(results: Results, options: ReportOptions, tests: Sequence[str]) -> dict[str, list[Figure]]:
@@ -90,6 +97,16 @@ def _figure_sections(results: Results, options: ReportOptions, tests: Sequence[s
         ],
         "costs": plots.costs(results),
     }
+
+
+def _findings(told: Mapping[tuple[str, str], list[tuple[str, str]]], tests: Sequence[str]) -> dict[str, Any]:
+    """The sentences by test set, those of the main one unfolded, after a count of the verdicts."""
+    counts = Counter(name for sentences in told.values() for name, _ in sentences)
+    places = {
+        place_title(*place): {"open": place[1] == tests[0], "sentences": sentences} for place, sentences in told.items()
+    }
+    ordered = {name: counts[name] for name in VERDICTS if counts[name]}
+    return {"total": counts.total(), "counts": ordered, "places": places}
 
 
 def _what_was_run(results: Results) -> dict[str, Any]:
@@ -136,7 +153,7 @@ def _yaml(value: Mapping[str, Any]) -> str:
 
 def _curves(results: Results) -> list[dict[str, Any]]:
     """What the page's own script draws: losses by epoch and validation by its epoch, of each finished cell."""
-    found, style = [], styles(results.models)
+    found = []
     for key, row in results.done.iterrows():
         curves = results.curves(str(key))
         if not curves["losses"] and not curves["valid"]:
@@ -148,14 +165,13 @@ def _curves(results: Results) -> list[dict[str, Any]]:
                 "model": row["model"],
                 "dataset": row["dataset"],
                 "seed": int(row["seed"]),
-                "colour": style[row["model"]]["colour"],
                 "step": max(1, epochs // validations) if validations else 1,  # validations come every so many epochs
                 "losses": {shown(name): _rounded(values) for name, values in curves["losses"].items()},
                 "valid": {shown(metric_title(name)): _rounded(values) for name, values in curves["valid"].items()},
             }
         )
-    place = {name: i for i, name in enumerate(results.models)}
-    return sorted(found, key=lambda cell: (place[cell["model"]], cell["dataset"], cell["seed"]))
+    models, datasets = results.models, results.datasets
+    return sorted(found, key=lambda cell: (models.index(cell["model"]), datasets.index(cell["dataset"]), cell["seed"]))
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
@@ -194,9 +210,3 @@ def _environment() -> Environment:
 
 def _asset(name: str) -> str:
     return files("recbole_decm.benchmark").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return get_plotlyjs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,57 +11,71 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recbole_decm.benchmark.comparisons import by_video, scores_of
+from recbole_decm.benchmark.comparisons import Scores, by_video, scores_of
 from recbole_decm.benchmark.figures import GREY, STAGES, Figure, dressed, shown, styles
 from recbole_decm.benchmark.results import Results, metric_title, smaller_is_better
-from recbole_decm.benchmark.significance import mean_interval, seeds_interval
+from recbole_decm.benchmark.significance import Interval, mean_interval, seeds_interval
 from recbole_decm.benchmark.tables import place_title
 
 
 def bars(results: Results, test: str, metric: str) -> list[Figure]:
     """Means with 95 % intervals, best on top, a figure a data set; seeds as dots."""
-    style, title = styles(results.models), metric_title(metric)
-    figures = []
+    style, figures = styles(results.models), []
     for dataset in results.datasets:
         scores = {model: scores_of(results, model, dataset, test, metric) for model in results.models}
         scores = {model: found for model, found in scores.items() if found.means}
-        if not scores:
-            continue
-        means = {model: float(np.mean(list(found.means.values()))) for model, found in scores.items()}
-        order = sorted(means, key=lambda model: means[model], reverse=smaller_is_better(metric))
-        intervals, over_videos = [], True
-        for model in order:
-            stored = {seed: values for seed, values in scores[model].videos.items() if values is not None}
-            complete = len(stored) == len(scores[model].means)
-            over_videos &= complete
-            values = by_video(scores[model].data, stored) if complete else np.array([*scores[model].means.values()])
-            intervals.append(mean_interval(values) if complete else seeds_interval(values))
-        figure = go.Figure()
-        figure.add_bar(
-            orientation="h",
-            x=[means[model] for model in order],
-            y=[shown(model) for model in order],
-            marker_color=[style[model]["colour"] for model in order],
-            error_x=_asymmetric([means[model] for model in order], intervals),
-            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-            showlegend=False,
-        )
-        dots = [(value, shown(model)) for model in order for value in scores[model].means.values()]
-        figure.add_scatter(
-            x=[value for value, _ in dots],
-            y=[label for _, label in dots],
-            mode="markers",
-            marker={"symbol": "circle-open", "color": "#1d232a", "size": 6},
-            hovertemplate="%{y}, one seed: %{x:.4f}<extra></extra>",
-            showlegend=False,
-        )
-        figure.update_layout(height=110 + 30 * len(order), margin={"l": 10})
-        figure.update_xaxes(title=title, rangemode="tozero")
-        figure.update_yaxes(automargin=True)
-        what = "bootstrap over the test videos, each the mean over seeds" if over_videos else "t over seeds"
-        caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single seeds."
-        figures.append(Figure(place_title(dataset, test), caption, dressed(figure)))
+        if scores:
+            means = {model: float(np.mean(list(found.means.values()))) for model, found in scores.items()}
+            order = sorted(means, key=lambda model: means[model], reverse=smaller_is_better(metric))
+            colours = [style[model]["colour"] for model in order]
+            figure = _bar_figure([(model, means[model], scores[model]) for model in order], colours)
+            figure.update_xaxes(title=metric_title(metric), rangemode="tozero")
+            over_videos = all(_by_video(found) is not None for found in scores.values())
+            what = "bootstrap over the test videos, each the mean over seeds" if over_videos else "t over seeds"
+            caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single seeds."
+            figures.append(Figure(place_title(dataset, test), caption, dressed(figure)))
     return figures
+
+
+def _bar_figure(rows: Sequence[tuple[str, float, Scores]], colours: Sequence[str]) -> go.Figure:
+    labels, means = [shown(model) for model, _, _ in rows], [mean for _, mean, _ in rows]
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h",
+        x=means,
+        y=labels,
+        marker_color=colours,
+        error_x=_asymmetric(means, [_interval(scores) for _, _, scores in rows]),
+        text=[f"{mean:.4f}" for mean in means],
+        textposition="inside",
+        insidetextanchor="start",
+        textangle=0,
+        insidetextfont={"color": "white", "size": 11},
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
+    )
+    dots = [
+        (value, label) for label, (_, _, scores) in zip(labels, rows, strict=True) for value in scores.means.values()
+    ]
+    figure.add_scatter(
+        x=[value for value, _ in dots],
+        y=[label for _, label in dots],
+        mode="markers",
+        marker={"color": "white", "size": 5, "line": {"color": "#1d232a", "width": 1}},
+        hovertemplate="%{y}, one seed: %{x:.4f}<extra></extra>",
+    )
+    figure.update_layout(height=90 + 28 * len(rows), bargap=0.25)
+    return figure
+
+
+def _by_video(scores: Scores) -> np.ndarray | None:
+    """One value a video, or None where a seed has none stored."""
+    stored = {seed: values for seed, values in scores.videos.items() if values is not None}
+    return by_video(scores.data, stored) if len(stored) == len(scores.means) else None
+
+
+def _interval(scores: Scores) -> Interval:
+    values = _by_video(scores)
+    return seeds_interval(np.array([*scores.means.values()])) if values is None else mean_interval(values)
 
 
 def _asymmetric(means: Iterable[float], intervals: Iterable[tuple[float, float]]) -> dict[str, Any]:
@@ -97,32 +111,36 @@ def strengths(results: Results, tests: Sequence[str], metrics: Sequence[str]) ->
     style, figures = styles(results.models), []
     for factor, held, cells in factor_slices(results.done):
         at = "".join(f", {name} {value:g}" for name, value in held.items())
+        models = [model for model in results.models if model in set(cells["model"])]
+        legend = tuple((model, style[model]["colour"]) for model in models)
         for test, metric in [(test, metric) for metric in metrics for test in tests]:
             column = f"{test}:{metric}"
             if column not in cells or cells[column].dropna().empty:
                 continue
             figure = go.Figure()
-            for model in results.models:
+            for model in models:
                 group = cells[cells["model"] == model].dropna(subset=[column]).groupby(f"factor:{factor}")[column]
-                if not group.ngroups:
-                    continue
-                mean = group.mean()
-                figure.add_scatter(
-                    x=mean.index.tolist(),
-                    y=mean.tolist(),
-                    name=shown(model),
-                    mode="lines+markers",
-                    error_y={"type": "data", "array": group.std().fillna(0).tolist(), "thickness": 1.2, "width": 3},
-                    line={"color": style[model]["colour"], "dash": style[model]["dash"]},
-                    marker={"symbol": style[model]["symbol"], "size": 8},
-                )
+                _add_line(figure, model, group.agg(["mean", "std"]).fillna(0.0), style[model])
             figure.update_xaxes(title=shown(factor))
             figure.update_yaxes(title=metric_title(metric))
-            figure.update_layout(height=380)
+            figure.update_layout(height=330)
             where = "test split" if test == "test" else f"{test.removeprefix('test_')} test"
             title = f"{metric_title(metric)} against {factor}, {where}{at}"
-            figures.append(Figure(title, "Points: means; lines: standard deviation over seeds.", dressed(figure)))
+            caption = "Points: means; bars: standard deviation over seeds."
+            figures.append(Figure(title, caption, dressed(figure), legend))
     return figures
+
+
+def _add_line(figure: go.Figure, model: str, summary: pd.DataFrame, style: Mapping[str, str]) -> None:
+    figure.add_scatter(
+        x=summary.index.tolist(),
+        y=summary["mean"].tolist(),
+        name=shown(model),
+        mode="lines+markers",
+        error_y={"type": "data", "array": summary["std"].tolist(), "thickness": 1.2, "width": 3},
+        line={"color": style["colour"], "dash": style["dash"]},
+        marker={"symbol": style["symbol"], "size": 8},
+    )
 
 
 def costs(results: Results) -> list[Figure]:
@@ -138,19 +156,24 @@ def costs(results: Results) -> list[Figure]:
         figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, column_widths=[0.62, 0.38])
         stages = [name for name in means.columns if str(name).startswith("seconds:")]
         for name in stages:
-            stage = name.removeprefix("seconds:")
             values = means[name].reindex(models).fillna(0).tolist()
-            colour = STAGES.get(stage, GREY)
-            figure.add_bar(x=values, y=labels, orientation="h", name=shown(stage), marker_color=colour, row=1, col=1)
+            stage = name.removeprefix("seconds:")
+            figure.add_bar(
+                x=values,
+                y=labels,
+                orientation="h",
+                name=shown(stage),
+                marker_color=STAGES.get(stage, GREY),
+                row=1,
+                col=1,
+            )
         if "peak_memory_mb" in means:
             memory = means["peak_memory_mb"].reindex(models).tolist()
-            figure.add_bar(
-                x=memory, y=labels, orientation="h", name="memory", showlegend=False, marker_color=GREY, row=1, col=2
-            )
-        figure.update_layout(barmode="stack", height=150 + 28 * len(models))
+            figure.add_bar(x=memory, y=labels, orientation="h", name="memory", marker_color=GREY, row=1, col=2)
+        figure.update_layout(barmode="stack", height=90 + 26 * len(models))
         figure.update_xaxes(title="seconds", row=1, col=1)
-        figure.update_xaxes(title="peak memory, MB", row=1, col=2)
-        figure.update_yaxes(automargin=True)
+        figure.update_xaxes(title="peak memory, MB", nticks=4, tickangle=0, row=1, col=2)
+        legend = tuple((stage, STAGES.get(stage, GREY)) for stage in (name.removeprefix("seconds:") for name in stages))
         caption = "Mean over seeds, on the machine and with the other work that the benchmark ran beside."
-        figures.append(Figure(dataset, caption, dressed(figure)))
+        figures.append(Figure(dataset, caption, dressed(figure), legend))
     return figures

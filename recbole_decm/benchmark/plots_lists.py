@@ -13,6 +13,12 @@ from recbole_decm.benchmark.figures import COLOURS, GREY, Figure, dressed, shown
 from recbole_decm.benchmark.results import Results, metric_title, smaller_is_better
 from recbole_decm.benchmark.tables import place_title
 
+POPULARITY_CAPTION = (
+    "Across: training pairs of the recommended music, on average; further left, less of what is popular already. "
+    "Means with standard deviations over seeds. The dashed line is the Pareto front: it joins the models that no other "
+    "beats in both. Dotted: the same mean over the catalogue and over the training pairs."
+)
+
 
 def genre_shares(results: Results) -> list[Figure]:
     """What the lists hold by genre, under what the truth, the training pairs and the catalogue hold."""
@@ -69,10 +75,10 @@ def _genre_figure(
                 x=1.01, xanchor="left", y=shown(label), text=f"{gap:.3f}", showarrow=False, font={"color": GREY}
             )
         caption += f" On the right, the distance to the {target}: the share of entries that would have to change genre."
-    figure.update_layout(barmode="stack", height=150 + 30 * len(rows), legend={"traceorder": "normal"})
+    figure.update_layout(barmode="stack", height=80 + 26 * len(rows), bargap=0.2)
     figure.update_xaxes(range=[0, 1.1], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
-    figure.update_yaxes(automargin=True)
-    return Figure(dataset, caption, dressed(figure))
+    legend = tuple((name, COLOURS[k % len(COLOURS)]) for k, name in enumerate(names))
+    return Figure(dataset, caption, dressed(figure), legend)
 
 
 def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
@@ -87,7 +93,7 @@ def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
 
 def accuracy_against_popularity(results: Results, test: str, metric: str) -> list[Figure]:
     """Accuracy over the popularity of what is recommended, with the models that no other beats in both."""
-    style, figures, column = styles(results.models), [], f"{test}:{metric}"
+    column, figures = f"{test}:{metric}", []
     needed = [column, "popularity:lists"]
     if not set(needed) <= set(results.done.columns):
         return []
@@ -95,48 +101,50 @@ def accuracy_against_popularity(results: Results, test: str, metric: str) -> lis
         cells = results.done[results.done["dataset"] == dataset].dropna(subset=needed)
         if cells.empty:
             continue
-        summary = cells.groupby("model")[needed].agg(["mean", "std"]).fillna(0.0)
-        x, y = summary["popularity:lists"]["mean"].tolist(), summary[column]["mean"].tolist()
-        front = pareto_front(x, [-value for value in y] if smaller_is_better(metric) else y)
-        figure = go.Figure()
-        figure.add_scatter(
-            x=[x[i] for i in front],
-            y=[y[i] for i in front],
-            mode="lines",
-            line={"color": GREY, "dash": "dash", "width": 1.5},
-            name="Pareto front",
-            hoverinfo="skip",
-        )
-        for i, model in enumerate(summary.index):
-            figure.add_scatter(
-                x=[x[i]],
-                y=[y[i]],
-                name=shown(model),
-                mode="markers+text",
-                text=[shown(model)],
-                textposition="top center",
-                showlegend=False,
-                error_x={"type": "data", "array": [float(summary["popularity:lists"]["std"].iloc[i])], "thickness": 1},
-                error_y={"type": "data", "array": [float(summary[column]["std"].iloc[i])], "thickness": 1},
-                marker={
-                    "color": style[model]["colour"],
-                    "size": 12 if i in front else 9,
-                    "opacity": 1 if i in front else 0.7,
-                    "symbol": style[model]["symbol"],
-                },
-            )
+        points = pd.DataFrame(index=sorted(set(cells["model"]), key=results.models.index))
+        for axis, name in (("y", column), ("x", "popularity:lists")):
+            points[axis] = cells.groupby("model")[name].mean()
+            points[f"{axis}_spread"] = cells.groupby("model")[name].std()
+        gain = -points["y"] if smaller_is_better(metric) else points["y"]
+        front = pareto_front(points["x"].tolist(), gain.tolist())
+        figure = _popularity_figure(points.fillna(0.0), front, styles(results.models))
         for name, label in (("train", "training pairs"), ("catalogue", "catalogue")):
             mean = cells.get(f"popularity:{name}", pd.Series(dtype=float)).mean()
             if math.isfinite(mean):
-                figure.add_vline(
-                    x=mean,
-                    line={"color": GREY, "dash": "dot", "width": 1},
-                    annotation_text=label,
-                    annotation_font_size=11,
-                )
-        figure.update_xaxes(title="mean training popularity of the recommended music (less is better)")
+                line = {"color": GREY, "dash": "dot", "width": 1}
+                figure.add_vline(x=mean, line=line, annotation_text=label, annotation_font_size=11)
+        figure.update_xaxes(title="mean popularity of the lists")
         figure.update_yaxes(title=metric_title(metric))
-        figure.update_layout(height=440)
-        caption = "Means with standard deviations over seeds; the dashed line joins the models that none beats in both."
-        figures.append(Figure(place_title(dataset, test), caption, dressed(figure)))
+        figures.append(Figure(place_title(dataset, test), POPULARITY_CAPTION, dressed(figure)))
     return figures
+
+
+def _popularity_figure(points: pd.DataFrame, front: Sequence[int], style: Mapping[str, Mapping[str, str]]) -> go.Figure:
+    figure = go.Figure()
+    best = points.iloc[list(front)]
+    line = {"color": GREY, "dash": "dash", "width": 1.5}
+    figure.add_scatter(
+        x=best["x"].tolist(), y=best["y"].tolist(), mode="lines", line=line, name="Pareto front", hoverinfo="skip"
+    )
+    for i, (model, point) in enumerate(points.iterrows()):
+        look = style[str(model)]
+        figure.add_scatter(
+            x=[point["x"]],
+            y=[point["y"]],
+            name=shown(model),
+            mode="markers+text",
+            text=[shown(model)],
+            textposition="middle right",
+            textfont={"size": 11},
+            cliponaxis=False,
+            error_x={"type": "data", "array": [point["x_spread"]], "thickness": 1},
+            error_y={"type": "data", "array": [point["y_spread"]], "thickness": 1},
+            marker={
+                "color": look["colour"],
+                "symbol": look["symbol"],
+                "size": 12 if i in front else 9,
+                "opacity": 1 if i in front else 0.7,
+            },
+        )
+    figure.update_layout(height=400)
+    return figure

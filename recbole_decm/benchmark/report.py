@@ -8,7 +8,8 @@ from pathlib import Path
 from recbole_decm.benchmark.comparisons import compare_all
 from recbole_decm.benchmark.page import render_page
 from recbole_decm.benchmark.results import Results, load_results, smaller_is_better
-from recbole_decm.benchmark.tables import build_table, shown_metrics, to_latex, to_markdown
+from recbole_decm.benchmark.tables import build_table, shown_metrics
+from recbole_decm.benchmark.tables_text import to_latex, to_markdown
 from recbole_decm.benchmark.wording import verdict
 from recbole_decm.data.atomic import write_text
 from recbole_decm.errors import ConfigError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -12,12 +12,21 @@ from recbole_decm.benchmark.results import metric_title, smaller_is_better
 from recbole_decm.benchmark.tables import place_title
 
 FEW_SEEDS = 5
+
+
+class Verdict(NamedTuple):
+    """What a comparison comes to: in two words, and in a sentence's part."""
+
+    tag: str
+    meaning: str
+
+
 VERDICTS = {
-    "holds": "Hold over the test videos and over seeds",
-    "videos": "Hold over the test videos, not shown to hold for other seeds",
-    "seeds": "Steady over seeds, not shown to hold for other videos",
-    "none": "Cannot be told from chance (which does not show that the models are equal)",
-    "untested": "Not tested: too few values",
+    "holds": Verdict("holds", "hold over the test videos and over seeds"),
+    "videos": Verdict("videos only", "hold over the test videos, and are not shown to hold for other seeds"),
+    "seeds": Verdict("seeds only", "are steady over seeds, and are not shown to hold for other videos"),
+    "none": Verdict("not shown", "cannot be told from chance, which does not show that the models are equal"),
+    "untested": Verdict("not tested", "have too few values for a test"),
 }
 
 
@@ -85,16 +94,19 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def findings(compared: pd.DataFrame, metric: str, references: Mapping[tuple[str, str], str]) -> dict[str, list[str]]:
-    """Sentences by verdict, in the order of ``VERDICTS``, of all comparisons with the reference of their test set.
+def findings(
+    compared: pd.DataFrame, metric: str, references: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """(verdict, sentence) of every comparison with the reference of its test set, by (data set, test set).
 
     Args:
-        compared: comparisons with verdicts, of one scheme.
+        compared: comparisons of one scheme.
         metric: the metric to speak of.
         references: (data set, test set) -> label.
     """
-    told: dict[str, list[str]] = {name: [] for name in VERDICTS}
+    told: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for row in compared[compared["metric"] == metric].to_dict("records"):
-        if references.get((row["dataset"], row["test"])) in (row["model"], row["reference"]):
-            told[verdict(row)].append(sentence(row))
-    return {name: sentences for name, sentences in told.items() if sentences}
+        place = (row["dataset"], row["test"])
+        if references.get(place) in (row["model"], row["reference"]):
+            told.setdefault(place, []).append((verdict(row), sentence(row)))
+    return told
