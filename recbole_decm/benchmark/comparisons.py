@@ -107,7 +107,8 @@ def compare_scores(model: Scores, reference: Scores) -> tuple[np.ndarray, np.nda
     """
     common = sorted(set(model.means) & set(reference.means))
     seeds = [seed for seed in common if model.data[seed] == reference.data[seed]]
-    note = "" if len(seeds) == len(common) else f"{len(common) - len(seeds)} seeds left out: the data differ"
+    left = len(common) - len(seeds)
+    note = f"{left} seed{'s' if left > 1 else ''} left out: the data differ" if left else ""
     by_seed = np.array([model.means[seed] - reference.means[seed] for seed in seeds])
     pairs: dict[int, np.ndarray] = {}
     for seed in seeds:
