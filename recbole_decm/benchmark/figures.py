@@ -28,8 +28,8 @@ class Figure(NamedTuple):
 
 
 def shown(label: object) -> str:
-    """A label for plotly, which reads a subset of HTML: escaped, so that it is printed as it is."""
-    return html.escape(str(label), quote=False)
+    """A label for plotly, which reads a subset of HTML, and TeX between dollars: escaped, to be printed as it is."""
+    return html.escape(str(label), quote=False).replace("$", "&#36;")
 
 
 def styles(models: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -45,15 +45,28 @@ def styles(models: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def dressed(figure: go.Figure) -> go.Figure:
-    """The look that all figures share; legends are left to the page, which wraps them."""
-    figure.update_layout(
-        template="plotly_white",
-        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": "#1d232a"},
-        margin={"t": 26, "r": 20, "b": 46, "l": 60},
-        showlegend=False,
-        hoverlabel={"namelength": -1},
-    )
-    figure.update_xaxes(automargin=True, title_font_size=12, title_standoff=8)
-    figure.update_yaxes(automargin=True, title_font_size=12)
-    return figure
+_AXIS = {
+    "automargin": True,
+    "gridcolor": "#e8ebef",
+    "linecolor": "#e8ebef",
+    "zerolinecolor": "#dfe3e8",
+    "title": {"font": {"size": 12}, "standoff": 8},
+}
+# A template of our own: plotly's named ones hold every type of trace, and copying them costs more than the figures.
+_TEMPLATE = {
+    "layout": {
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": "#1d232a"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "margin": {"t": 26, "r": 20, "b": 46, "l": 60},
+        "hoverlabel": {"namelength": -1},
+        "showlegend": False,  # legends are left to the page, which wraps them
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+}
+
+
+def new_figure() -> go.Figure:
+    """An empty figure with the look that all share."""
+    return go.Figure(layout={"template": _TEMPLATE})

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from recbole_decm.benchmark.comparisons import Scores, by_video, scores_of
-from recbole_decm.benchmark.figures import GREY, STAGES, Figure, dressed, shown, styles
+from recbole_decm.benchmark.figures import GREY, STAGES, Figure, new_figure, shown, styles
 from recbole_decm.benchmark.results import Results, metric_title, smaller_is_better
 from recbole_decm.benchmark.significance import Interval, mean_interval, seeds_interval
 from recbole_decm.benchmark.tables import place_title
@@ -33,13 +33,13 @@ def bars(results: Results, test: str, metric: str) -> list[Figure]:
             over_videos = all(_by_video(found) is not None for found in scores.values())
             what = "bootstrap over the test videos, each the mean over seeds" if over_videos else "t over seeds"
             caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single seeds."
-            figures.append(Figure(place_title(dataset, test), caption, dressed(figure)))
+            figures.append(Figure(place_title(dataset, test), caption, figure))
     return figures
 
 
 def _bar_figure(rows: Sequence[tuple[str, float, Scores]], colours: Sequence[str]) -> go.Figure:
     labels, means = [shown(model) for model, _, _ in rows], [mean for _, mean, _ in rows]
-    figure = go.Figure()
+    figure = new_figure()
     figure.add_bar(
         orientation="h",
         x=means,
@@ -117,7 +117,7 @@ def strengths(results: Results, tests: Sequence[str], metrics: Sequence[str]) ->
             column = f"{test}:{metric}"
             if column not in cells or cells[column].dropna().empty:
                 continue
-            figure = go.Figure()
+            figure = new_figure()
             for model in models:
                 group = cells[cells["model"] == model].dropna(subset=[column]).groupby(f"factor:{factor}")[column]
                 _add_line(figure, model, group.agg(["mean", "std"]).fillna(0.0), style[model])
@@ -127,7 +127,7 @@ def strengths(results: Results, tests: Sequence[str], metrics: Sequence[str]) ->
             where = "test split" if test == "test" else f"{test.removeprefix('test_')} test"
             title = f"{metric_title(metric)} against {factor}, {where}{at}"
             caption = "Points: means; bars: standard deviation over seeds."
-            figures.append(Figure(title, caption, dressed(figure), legend))
+            figures.append(Figure(title, caption, figure, legend))
     return figures
 
 
@@ -153,7 +153,9 @@ def costs(results: Results) -> list[Figure]:
             continue
         labels = [shown(model) for model in models]
         means = cells.drop(columns=["key"], errors="ignore").groupby("model").mean(numeric_only=True)
-        figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, column_widths=[0.62, 0.38])
+        figure = make_subplots(
+            rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.06, column_widths=[0.62, 0.38], figure=new_figure()
+        )
         stages = [name for name in means.columns if str(name).startswith("seconds:")]
         for name in stages:
             values = means[name].reindex(models).fillna(0).tolist()
@@ -175,5 +177,5 @@ def costs(results: Results) -> list[Figure]:
         figure.update_xaxes(title="peak memory, MB", nticks=4, tickangle=0, row=1, col=2)
         legend = tuple((stage, STAGES.get(stage, GREY)) for stage in (name.removeprefix("seconds:") for name in stages))
         caption = "Mean over seeds, on the machine and with the other work that the benchmark ran beside."
-        figures.append(Figure(dataset, caption, dressed(figure), legend))
+        figures.append(Figure(dataset, caption, figure, legend))
     return figures

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from recbole_decm.benchmark.figures import COLOURS, GREY, Figure, dressed, shown, styles
+from recbole_decm.benchmark.figures import COLOURS, GREY, Figure, new_figure, shown, styles
 from recbole_decm.benchmark.results import Results, metric_title, smaller_is_better
 from recbole_decm.benchmark.tables import place_title
 
@@ -51,7 +51,7 @@ def genre_shares(results: Results) -> list[Figure]:
 def _genre_figure(
     dataset: str, names: Sequence[str], rows: Mapping[str, Sequence[float]], wanted: Sequence[float] | None, target: str
 ) -> Figure:
-    figure = go.Figure()
+    figure = new_figure()
     labels = [shown(label) for label in rows][::-1]
     for k, name in enumerate(names):
         shares = [row[k] for row in rows.values()][::-1]
@@ -78,7 +78,7 @@ def _genre_figure(
     figure.update_layout(barmode="stack", height=80 + 26 * len(rows), bargap=0.2)
     figure.update_xaxes(range=[0, 1.1], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     legend = tuple((name, COLOURS[k % len(COLOURS)]) for k, name in enumerate(names))
-    return Figure(dataset, caption, dressed(figure), legend)
+    return Figure(dataset, caption, figure, legend)
 
 
 def pareto_front(cost: Sequence[float], gain: Sequence[float]) -> list[int]:
@@ -115,12 +115,12 @@ def accuracy_against_popularity(results: Results, test: str, metric: str) -> lis
                 figure.add_vline(x=mean, line=line, annotation_text=label, annotation_font_size=11)
         figure.update_xaxes(title="mean popularity of the lists")
         figure.update_yaxes(title=metric_title(metric))
-        figures.append(Figure(place_title(dataset, test), POPULARITY_CAPTION, dressed(figure)))
+        figures.append(Figure(place_title(dataset, test), POPULARITY_CAPTION, figure))
     return figures
 
 
 def _popularity_figure(points: pd.DataFrame, front: Sequence[int], style: Mapping[str, Mapping[str, str]]) -> go.Figure:
-    figure = go.Figure()
+    figure = new_figure()
     best = points.iloc[list(front)]
     line = {"color": GREY, "dash": "dash", "width": 1.5}
     figure.add_scatter(

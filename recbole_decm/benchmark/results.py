@@ -6,6 +6,7 @@ import json
 import zipfile
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +40,27 @@ class Results:
     unfinished: tuple[str, ...] = ()
     _arrays: dict[Hashable, np.ndarray | None] = field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def done(self) -> pd.DataFrame:
         """The cells that finished."""
         return self.cells[self.cells["status"] == "done"]
 
-    @property
+    @cached_property
     def failed(self) -> pd.DataFrame:
         """The cells that did not."""
         return self.cells[self.cells["status"] != "done"]
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         """Labels in the order of the specification, then of the alphabet."""
         return _ordered(self.cells["model"], self._specified("models"))
 
-    @property
+    @cached_property
     def datasets(self) -> list[str]:
         """Labels in the order of the specification, then of the alphabet."""
         return _ordered(self.cells["dataset"], self._specified("datasets"))
 
-    @property
+    @cached_property
     def tests(self) -> list[str]:
         """Test sets that finished cells have metrics of, ``test`` first."""
         names = {

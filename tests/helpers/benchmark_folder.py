@@ -16,9 +16,8 @@ def write_cell(
     folder: Path, model: str, dataset: str, seed: int, videos: dict[str, dict[str, np.ndarray]], **changes
 ) -> Path:
     """One cell. ``videos``: test set -> metric -> (T,) values; ``changes`` go into cell.json as they are."""
-    key = (
-        f"{''.join(c if c.isalnum() else '-' for c in model)}-{dataset}-{seed}-{changes.get('config_hash', '0a1b2c3d')}"
-    )
+    label = "".join(c if c.isalnum() else "-" for c in f"{model}-{dataset}")
+    key = f"{label}-{seed}-{changes.get('config_hash', '0a1b2c3d')}"
     path = folder / "cells" / key
     path.mkdir(parents=True, exist_ok=True)
     means = {test: {name: float(v.mean()) for name, v in values.items()} for test, values in videos.items()}
