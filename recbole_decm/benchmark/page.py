@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from recbole_decm.benchmark import plots, plots_lists
 from recbole_decm.benchmark.figures import Figure, shown
-from recbole_decm.benchmark.results import Results, metric_title, missing_cells, smaller_is_better
+from recbole_decm.benchmark.results import Results, disagreeing_cells, metric_title, missing_cells, smaller_is_better
 from recbole_decm.benchmark.tables import Column, Table, parts_of, place_title, seeds_of
 from recbole_decm.benchmark.wording import VERDICTS, findings, p_text
 
@@ -52,6 +52,9 @@ def render_page(
         "metric": metric_title(options.metric),
         "baseline": options.baseline,
         "run": _what_was_run(results),
+        "disagreeing": disagreeing_cells(
+            results, tests, list(dict.fromkeys(column.metric for column in table.columns))
+        ),
         "table": table,
         "pieces": [(columns, _places(columns)) for columns in parts_of(table, width=PAGE_COLUMNS)],
         "sections": sections,
@@ -143,8 +146,9 @@ def _what_was_run(results: Results) -> dict[str, Any]:
 
 
 def _values(column: pd.Series) -> list[str]:
-    """Distinct values as text, whole numbers without a fraction."""
-    return [f"{value:g}" if isinstance(value, float) else str(value) for value in column.dropna().unique().tolist()]
+    """Distinct values in order, as text, whole numbers without a fraction."""
+    values = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
+    return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
 
 
 def _yaml(value: Mapping[str, Any]) -> str:

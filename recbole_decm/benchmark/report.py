@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recbole_decm.benchmark.comparisons import compare_all
@@ -42,7 +42,7 @@ def write_report(folder: Path, options: ReportOptions) -> None:
         DataError: the folder holds no cell.
         ConfigError: finished cells have neither the metric nor the test set; the message names what they have.
     """
-    results = load_results(folder)
+    results, options = load_results(folder), replace(options, metric=options.metric.lower())
     tests = _tests(results, options)
     metrics = shown_metrics(results, options.metric)
     compared = compare_all(results, tests, metrics, options.baseline)

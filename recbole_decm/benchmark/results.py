@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -136,6 +136,20 @@ def missing_cells(results: Results) -> list[tuple[str, str, int]]:
         for seed in seeds[dataset]
         if (model, dataset, seed) not in seen
     ]
+
+
+def disagreeing_cells(
+    results: Results, tests: Iterable[str], metrics: Sequence[str], tolerance: float = 1e-3
+) -> list[str]:
+    """Keys of finished cells whose values by video do not average to the cell's own metric, beyond rounding."""
+    found = set()
+    for test, metric in [(test, metric) for test in tests for metric in metrics]:
+        known = results.done.get(f"{test}:{metric}", pd.Series(dtype=np.float64)).dropna()
+        for key, value in known.items():
+            values = results.videos(str(key), test, metric)
+            if values is not None and not abs(values.mean() - value) <= tolerance:
+                found.add(str(key))
+    return sorted(found)
 
 
 def smaller_is_better(metric: str) -> bool:

@@ -22,6 +22,6 @@ def benchmark_report_command(folder: Path, metric: str, test: str, baseline: str
     from recbole_decm.benchmark.results import load_results
 
     check_baseline(load_results(folder), baseline)
-    write_report(folder, ReportOptions(metric.lower(), test, baseline, title))
+    write_report(folder, ReportOptions(metric, test, baseline, title))
     for name in ("significance.csv", "table.md", "table.tex", "report.html"):
         click.echo(f"Wrote {folder / name}")

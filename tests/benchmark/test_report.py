@@ -143,6 +143,19 @@ def test_an_interrupted_benchmark(folder):
     assert "no values by video" in page  # of the seed whose arrays are broken: then seeds alone are tested
 
 
+def test_what_a_reader_should_doubt_is_said(folder):
+    for name, change in (("Plus-sim-1", {"code_hash": "0ther"}), ("Base-sim-1", {"data_hash": "changed"})):
+        path = folder / "cells" / f"{name}-0a1b2c3d" / "cell.json"
+        cell = json.loads(path.read_text())
+        cell["metrics"]["test"]["ndcg@10"] += 0.01
+        path.write_text(json.dumps(cell | change))
+    write_report(folder, ReportOptions(baseline="Base"))
+    page = (folder / "report.html").read_text()
+    assert "0ther, c0de</code>; cells of several versions of the code are mixed here" in page
+    assert "In 2 cells the values by video do not average to the cell's own metrics" in page
+    assert "1 seed left out: the data differ" in page and "changed, sim</code>, paired within each" in page
+
+
 def test_only_failures(tmp_path):
     write_cell(tmp_path, "a", "sim", 1, {}, status="failed", error="RuntimeError: it broke", metrics={})
     write_report(tmp_path, ReportOptions(metric="recall@20"))

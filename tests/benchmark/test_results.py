@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from helpers.benchmark_folder import write_benchmark, write_cell
 
-from recbole_decm.benchmark.results import load_results, metric_title, missing_cells, smaller_is_better
+from recbole_decm.benchmark.results import (
+    disagreeing_cells,
+    load_results,
+    metric_title,
+    missing_cells,
+    smaller_is_better,
+)
 from recbole_decm.errors import DataError
 
 
@@ -82,6 +88,15 @@ def test_of_two_cells_of_one_run_the_newer_counts(folder):
 def test_a_folder_without_cells(tmp_path):
     with pytest.raises(DataError, match="at least one finished or failed cell"):
         load_results(tmp_path)
+
+
+def test_values_by_video_that_contradict_the_cell(folder):
+    assert disagreeing_cells(load_results(folder), ["test"], ["ndcg@10", "recall@10", "majorityshare@10"]) == []
+    path = folder / "cells" / "a-sim-1-0a1b2c3d" / "cell.json"
+    cell = json.loads(path.read_text())
+    cell["metrics"]["test"]["ndcg@10"] += 0.002
+    path.write_text(json.dumps(cell))
+    assert disagreeing_cells(load_results(folder), ["test"], ["ndcg@10"]) == ["a-sim-1-0a1b2c3d"]
 
 
 def test_metrics_without_a_value(folder):
