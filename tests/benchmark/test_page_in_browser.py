@@ -33,16 +33,22 @@ select.value = 'Pop';
 select.dispatchEvent(new Event('change'));
 await new Promise((resolve) => setTimeout(resolve, 300));
 curves.push(curve());
+const widest = () => Math.max(...[...document.querySelectorAll('svg.main-svg')].map((svg) => svg.clientWidth));
+const widths = [widest()];
+for (const name of ['beforeprint', 'afterprint']) {
+  dispatchEvent(new Event(name));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  widths.push(widest());
+}
 const text = (selector) => [...document.querySelectorAll(selector)].map((node) => node.textContent);
 return {
-  plots, steps, curves,
+  plots, steps, curves, widths,
   focusable: headings.every((button) => button.tabIndex === 0),
   requests: performance.getEntriesByType('resource').map((entry) => entry.name),
   hacked: window.hacked ?? null,
   images: document.querySelectorAll('img').length,
   ticks: text('#bars-0 .ytick text'),
   models: [...select.options].map((option) => option.text),
-  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
 };
 """
 
@@ -107,6 +113,11 @@ def test_curves_follow_the_choice_of_the_cell(seen):
     first, second = seen[0]["curves"]
     assert [(name, count) for name, _, count in first] == [("matching", 12), ("kl", 12), ("NDCG@10", 12)]
     assert second == [["&lt;b&gt;own&lt;/b&gt;", 7, 1]]
+
+
+def test_plots_fit_the_paper_while_printing(seen):
+    before, printing, after = seen[0]["widths"]
+    assert before == after > 1000 and 400 < printing <= 690
 
 
 def test_a_narrow_screen_needs_no_sideways_scrolling(folder, tmp_path):

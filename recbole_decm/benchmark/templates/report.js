@@ -81,6 +81,16 @@
     refill(0);
   }
 
+  // Paper is narrower than most windows: plots that are wider shrink for it, and grow back.
+  const paper = 690;
+  const plots = () => [...document.querySelectorAll(".plot")].filter((div) => div.data);
+  addEventListener("beforeprint", () => {
+    for (const div of plots()) if (div.clientWidth > paper) Plotly.relayout(div, { width: paper });
+  });
+  addEventListener("afterprint", () => {
+    for (const div of plots()) if (div.layout.width) Plotly.relayout(div, { width: null, autosize: true });
+  });
+
   for (const button of document.querySelectorAll("th button")) {
     button.addEventListener("click", () => sortBy(button.closest("th")));
   }
