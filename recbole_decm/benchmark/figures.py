@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 COLOURS = (
     *("#1f5a94", "#c8553d", "#3a7d44", "#8e5ea2", "#d19a1f", "#2a9d9d", "#a23b6a", "#6b705c", "#5f8fd0", "#e08e6d"),
-    *("#7fb069", "#b79ad0"),
+    *("#7fb069", "#b79ad0", "#4a4e8f", "#a0561c", "#0f766e", "#d46a9f", "#8f8200", "#7a1f3d", "#454b52", "#86c5c0"),
 )
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 DASHES = ("solid", "dash", "dot")
