@@ -147,7 +147,8 @@ def _what_was_run(results: Results) -> dict[str, Any]:
 
 def _values(column: pd.Series) -> list[str]:
     """Distinct values in order, as text, whole numbers without a fraction."""
-    values = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
+    plain = column.dropna().map(lambda value: value if isinstance(value, (str, int, float)) else str(value))
+    values = sorted(plain.unique().tolist(), key=lambda value: (isinstance(value, str), value))
     return [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
 
 

@@ -215,8 +215,10 @@ def _read_array(path: Path, name: str) -> np.ndarray | None:
 
 
 def _label(entry: object) -> str | None:
-    """The label of an entry of the specification: a name, or a mapping that names itself."""
+    """The label of an entry of the specification: a name, ``label: {...}``, or a mapping that names itself."""
     if isinstance(entry, Mapping):
+        if len(entry) == 1 and not isinstance(next(iter(entry.values())), str):
+            return str(next(iter(entry)))
         found = next((entry[name] for name in ("label", "name", "model", "dataset") if name in entry), None)
         return None if found is None else str(found)
     return str(entry)

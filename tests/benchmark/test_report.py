@@ -144,7 +144,10 @@ def test_an_interrupted_benchmark(folder):
 
 
 def test_what_a_reader_should_doubt_is_said(folder):
-    for name, change in (("Plus-sim-1", {"code_hash": "0ther"}), ("Base-sim-1", {"data_hash": "changed"})):
+    for name, change in (
+        ("Plus-sim-1", {"code_hash": "0ther", "factors": {"shares": [0.4, 0.6], "skew": 2}}),
+        ("Base-sim-1", {"data_hash": "changed"}),
+    ):
         path = folder / "cells" / f"{name}-0a1b2c3d" / "cell.json"
         cell = json.loads(path.read_text())
         cell["metrics"]["test"]["ndcg@10"] += 0.01
@@ -153,6 +156,7 @@ def test_what_a_reader_should_doubt_is_said(folder):
     page = (folder / "report.html").read_text()
     assert "0ther, c0de</code>; cells of several versions of the code are mixed here" in page
     assert "In 2 cells the values by video do not average to the cell's own metrics" in page
+    assert "shares [0.4, 0.6]; skew 2" in page
     assert "1 seed left out: the data differ" in page and "changed, sim</code>, paired within each" in page
 
 

@@ -47,6 +47,8 @@ def test_the_order_is_that_of_the_specification(folder):
     write_cell(folder, "c", "sim", 1, {})
     (folder / "specification.yaml").write_text("models: [{label: c}, {name: a}]\ndatasets: {sim: {}}\n")
     assert load_results(folder).models == ["c", "a", "b"]
+    (folder / "specification.yaml").write_text("models: [{a: {config: {epochs: 1}}}, c, {b: null}]\n")
+    assert load_results(folder).models == ["a", "c", "b"]
     (folder / "specification.yaml").write_text("models: [")
     assert load_results(folder).models == ["a", "b", "c"]
 
