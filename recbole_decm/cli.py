@@ -29,6 +29,11 @@ COMMANDS = {
     ),
     "tune": ("recbole_decm.commands.tune", "tune_command", "Search hyper-parameters on validation data."),
     "simulate": ("recbole_decm.commands.simulate", "simulate_command", "Write a simulated data set with ground truth."),
+    "benchmark-report": (
+        "recbole_decm.commands.benchmark_report",
+        "benchmark_report_command",
+        "Tables and page of a benchmark, from its folder.",
+    ),
     "import-released": (
         "recbole_decm.commands.import_released",
         "import_released_command",

@@ -1,1 +1,1 @@
-"""Benchmarks: models x data sets x seeds, from a specification to results that can be compared."""
+"""Benchmarks: models x data sets x seeds, from a specification to tables, tests of significance and a report."""

@@ -1,0 +1,174 @@
+"""Tests, intervals and effect sizes for paired comparisons: pure functions of arrays, no framework, no config.
+
+Which test. Per-video metrics are mostly zeros and ties (with one chosen music a video, Recall@k is 0 or 1). Wilcoxon's
+signed-rank test drops the zeros, approximates under ties, and tests a location of ranks, not the mean that a table
+prints. The sign-flip permutation test asks about that mean itself, exactly: were the two models alike, each video's
+difference would as well have had the other sign. It is what studies of retrieval evaluation recommend over Wilcoxon
+and sign tests.
+
+References:
+    Mark D. Smucker, James Allan, Ben Carterette. "A Comparison of Statistical Significance Tests for Information
+        Retrieval Evaluation." CIKM 2007.
+    Sture Holm. "A Simple Sequentially Rejective Multiple Test Procedure." Scandinavian Journal of Statistics 6, 1979.
+    Bradley Efron. "Better Bootstrap Confidence Intervals." JASA 82, 1987.
+    Daniel Lakens. "Calculating and reporting effect sizes to facilitate cumulative science." Frontiers in Psychology 4,
+        2013 (d_z: section "Cohen's d in within-subjects designs").
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 9_999
+BOOTSTRAP_RESAMPLES = 1_999
+LARGE = 5_000  # from here on the central limit theorem serves: t-test and t-interval, in no time
+_BATCH_ENTRIES = 2_000_000
+
+
+class Interval(NamedTuple):
+    """A two-sided confidence interval; NaN where there are too few values."""
+
+    low: float
+    high: float
+
+
+def paired_test(differences: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> float:
+    """Two-sided p-value of "the mean difference is zero", by flipping signs.
+
+    Every pattern of signs is counted where there are at most ``resamples`` of them, else ``resamples`` are drawn
+    (p is then at least 2 / (resamples + 1)); past ``LARGE`` values it is the t-test, to which the two converge.
+
+    Args:
+        differences: (n,) one a video, model minus reference.
+
+    Returns:
+        p in (0, 1]; 1 where all differences are zero, NaN for fewer than two.
+    """
+    size = np.abs(differences).sum()
+    if len(differences) < 2:
+        return float("nan")
+    if size == 0:
+        return 1.0
+    if len(differences) > LARGE:
+        return float(stats.ttest_1samp(differences, 0).pvalue)
+    scaled = differences / size
+    # Zeros stay zero under every sign: leaving them out of the draws changes nothing but the time.
+    scaled = scaled[scaled != 0]
+    if len(scaled) == 1:
+        return 1.0  # either sign is as far from zero
+
+    def mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.round(values.sum(axis=axis), 12)  # patterns that tie must not differ in their last bits
+
+    if 2 ** len(scaled) <= resamples:
+        exact = stats.permutation_test((scaled,), mean, permutation_type="samples", vectorized=True, n_resamples=np.inf)
+        return float(exact.pvalue)
+    generator = np.random.default_rng(seed)
+
+    def flipped(size: tuple[int, ...]) -> np.ndarray:
+        return scaled * (generator.integers(0, 2, size=size, dtype=np.int8) * 2 - 1)
+
+    batch = max(1, _BATCH_ENTRIES // len(scaled))
+    drawn = stats.monte_carlo_test(scaled, flipped, mean, vectorized=True, n_resamples=resamples, batch=batch)
+    return float(drawn.pvalue)
+
+
+def seeds_test(differences: np.ndarray) -> float:
+    """Two-sided p-value of the paired t-test over seeds.
+
+    Args:
+        differences: (S,) one a seed, mean of the model minus mean of the reference.
+
+    Returns:
+        NaN for fewer than two seeds, and where all differ by the same amount (there is no variation to test against);
+        1 where nothing differs at all.
+    """
+    if len(differences) < 2:
+        return float("nan")
+    if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
+        return 1.0 if abs(float(differences.mean())) < 1e-12 else float("nan")
+    return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjustment: the i-th smallest of m p-values times m - i + 1, made monotone, at most 1.
+
+    Args:
+        p: (m,) one family of tests; NaN (no test) stays NaN and does not count.
+
+    Returns:
+        (m,) adjusted p-values; rejecting those below alpha keeps the family-wise error at alpha, however dependent.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1) if len(order) else steps
+    return adjusted
+
+
+def mean_interval(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Interval:
+    """Bootstrap interval (BCa) of a mean, or of a mean paired difference when given differences.
+
+    Args:
+        values: (n,) the units that were sampled: videos, with the mean over seeds in each.
+
+    Returns:
+        NaN for fewer than two values, the value itself twice where all are equal; past ``LARGE`` the t-interval.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2:
+        return Interval(float("nan"), float("nan"))
+    if np.ptp(values) == 0:
+        return Interval(float(values[0]), float(values[0]))
+    if len(values) > LARGE:
+        return Interval(*map(float, stats.t.interval(level, len(values) - 1, values.mean(), stats.sem(values))))
+    found = _bootstrap(values, level, seed, "BCa")
+    return found if np.isfinite(found).all() else _bootstrap(values, level, seed, "percentile")
+
+
+def _bootstrap(values: np.ndarray, level: float, seed: int, method: str) -> Interval:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of degenerate data, where BCa has no answer; the caller then goes without it
+        found = stats.bootstrap(
+            (values,),
+            np.mean,
+            confidence_level=level,
+            n_resamples=BOOTSTRAP_RESAMPLES,
+            batch=max(1, _BATCH_ENTRIES // len(values)),
+            method=method,
+            random_state=np.random.default_rng(seed),
+        ).confidence_interval
+    return Interval(float(found.low), float(found.high))
+
+
+def seeds_interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """t-interval of a mean over seeds, where no values by video exist: (S,); NaN for fewer than two."""
+    if len(values) < 2:
+        return Interval(float("nan"), float("nan"))
+    if np.ptp(values) == 0:
+        return Interval(float(values[0]), float(values[0]))
+    return Interval(*map(float, stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))))
+
+
+def cohens_dz(differences: np.ndarray) -> float:
+    """Mean difference in standard deviations of the differences: (n,); 0 where all are 0, NaN where all are equal."""
+    if len(differences) < 2:
+        return float("nan")
+    deviation = float(np.std(differences, ddof=1))
+    if deviation == 0:
+        return 0.0 if differences[0] == 0 else float("nan")
+    return float(np.mean(differences)) / deviation
+
+
+def superiority(differences: np.ndarray) -> float:
+    """Share of pairs in which the model is above, ties counted half: (n,) -> [0, 1], 0.5 for no effect.
+
+    The common-language effect size for paired values (McGraw and Wong, Psychological Bulletin 111, 1992).
+    """
+    return float(np.mean(differences > 0) + 0.5 * np.mean(differences == 0)) if len(differences) else float("nan")
