@@ -147,7 +147,7 @@ def top_k(
 
 
 def _blocks(music: Any, rows: int) -> Iterator[Any]:
-    """Blocks of at most ``rows`` of a matrix or of an iterable of matrices; read-only files are copied block by block."""
+    """Blocks of at most ``rows`` of a matrix or of an iterable of matrices; mapped files are read block by block."""
     matrices: Iterable[Any] = [music] if hasattr(music, "shape") else music
     for matrix in matrices:
         for start in range(0, len(matrix), rows):
