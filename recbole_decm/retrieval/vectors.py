@@ -105,8 +105,9 @@ class CatalogueVectors:
 
     def _encoded(self) -> Iterator[Tensor]:
         for ids in self.model.catalogue_ids():
-            with torch.no_grad():
-                yield self.model.music_block(ids)
+            with torch.no_grad():  # not around the yield: it would hold for whoever takes the block
+                block = self.model.music_block(ids)
+            yield block
 
 
 @torch.no_grad()
