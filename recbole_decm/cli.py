@@ -16,6 +16,7 @@ COMMANDS = {
     "run": ("recbole_decm.commands.run", "run_command", "Train and test one model."),
     "compare": ("recbole_decm.commands.compare", "compare_command", "Train several models and print one table."),
     "evaluate": ("recbole_decm.commands.evaluate", "evaluate_command", "Metrics of a checkpoint."),
+    "recommend": ("recbole_decm.commands.recommend", "recommend_command", "The top music for many videos, as CSV."),
     "audit": ("recbole_decm.commands.audit", "audit_command", "Does the adjustment of a checkpoint do anything?"),
     "teacher-sweep": (
         "recbole_decm.commands.teacher_sweep",

@@ -17,3 +17,7 @@ class DataError(DecCMError):
 
 class CheckpointError(DecCMError):
     """A checkpoint that is corrupt, foreign, or does not fit the model or the data."""
+
+
+class ResourceError(DecCMError):
+    """Not enough free memory or disk for what was asked; nothing was written."""

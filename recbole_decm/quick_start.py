@@ -188,11 +188,8 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     files = read_config_files(take_config_files(given))
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
-    values = {
-        key: value
-        for key, value in content["config"].items()
-        if key in _EVALUATION_KEYS | _model_keys(content["model"])
-    }
+    kept = _EVALUATION_KEYS | _model_keys(content["model"])
+    values = {key: value for key, value in content["config"].items() if key in kept}
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
     return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)

@@ -15,6 +15,7 @@ from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
 
 _ENCODE_ROWS = 8_192
+_SCORE_PAIRS = 65_536  # a pair costs two vectors of memory
 
 
 class LossTerms(NamedTuple):
@@ -93,8 +94,12 @@ class CMVAE(ContextRecommender):
         """The part of a posterior that training shapes: all of it, unless a frozen teacher's stands beside it."""
         return q
 
-    def represent_music(self, latent: Tensor, prior: Tensor | None) -> Tensor:
-        """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it."""
+    def represent_music(self, latent: Tensor, prior: Tensor | None, music: Tensor | None = None) -> Tensor:
+        """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it.
+
+        Args:
+            music: (N,) ids of the latent vectors, for what is known of the music beside its features.
+        """
         return latent
 
     def decoding_latent(self, latent: Tensor, prior: Tensor | None) -> Tensor:
@@ -181,15 +186,40 @@ class CMVAE(ContextRecommender):
         encoded = [self.encode(modality, matrix.lookup_on(self.device, ids)) for ids in blocks]
         return Posterior(torch.cat([q.mean for q in encoded]), torch.cat([q.logvar for q in encoded]))
 
+    def query_vectors(self, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
+        """Vectors of any videos, whose dot products with :meth:`music_vectors` are the scores.
+
+        Args:
+            visual: (B, F) features, on this model's device.
+            uploaders: (B, K) preferences of the uploaders, for a model that ranks under them.
+
+        Returns:
+            (B, D).
+        """
+        return self.encode("visual", visual).mean
+
+    def uploaders_of(self, videos: Tensor) -> Tensor | None:
+        """(B, K) preferences of the uploaders of (B,) video ids; None for a model without confounder."""
+        return None
+
     def video_vectors(self, videos: Tensor) -> Tensor:
-        """(B,) video ids -> (B, D) vectors whose dot products with :meth:`music_vectors` are the scores."""
-        return self.encode("visual", self.visual.lookup_on(self.device, videos)).mean
+        """:meth:`query_vectors` of (B,) video ids."""
+        return self.query_vectors(self.visual.lookup_on(self.device, videos), self.uploaders_of(videos))
+
+    def music_block(self, music: Tensor) -> Tensor:
+        """(N,) music ids -> (N, D) vectors under the evaluation prior, to be scored with :meth:`query_vectors`."""
+        latent = self.encode("acoustic", self.acoustic.lookup_on(self.device, music)).mean
+        return self.represent_music(latent, self.evaluation_prior(), music)
 
     def music_vectors(self) -> Tensor:
         """(n_music, D) vectors of the catalogue under the evaluation prior; computed once per evaluation."""
         if self._music_table is None or self.training:
-            self._music_table = self.represent_music(self.posteriors("acoustic").mean, self.evaluation_prior())
+            self._music_table = torch.cat([self.music_block(ids) for ids in self.catalogue_ids(first=0)])
         return self._music_table
+
+    def catalogue_ids(self, first: int = 1) -> tuple[Tensor, ...]:
+        """The ids of the catalogue from ``first`` on, in blocks to be encoded at a time; id 0 is the padding."""
+        return torch.arange(first, len(self.acoustic)).split(_ENCODE_ROWS)
 
     def score_matrix(self, videos: Tensor) -> Tensor:
         """Scores of (B,) video ids with the whole catalogue as one matrix product, (B, n_music)."""
@@ -202,8 +232,9 @@ class CMVAE(ContextRecommender):
     def predict(self, interaction) -> Tensor:
         """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
         videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        pairs = self.video_vectors(videos)[index] * self.music_vectors()[interaction[self.ITEM_ID]]
-        return pairs.sum(dim=1)
+        video, music = self.video_vectors(videos), self.music_vectors()
+        blocks = zip(index.split(_SCORE_PAIRS), interaction[self.ITEM_ID].split(_SCORE_PAIRS), strict=True)
+        return torch.cat([(video[rows] * music[ids]).sum(dim=1) for rows, ids in blocks])
 
 
 class DecCMTeacher(CMVAE):

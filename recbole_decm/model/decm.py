@@ -20,6 +20,8 @@ from recbole_decm.model.objectives import TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings
 from recbole_decm.model.towers import GaussianEncoder, Posterior
 
+_EXACT_CELLS = 1 << 24  # scores under one group at a time
+
 
 class DeconfoundedLossTerms(NamedTuple):
     """The weighted terms of DecCM: the matcher's, and the divergence from the teacher's posteriors."""
@@ -135,10 +137,11 @@ class DecCM(CMVAE):
         return s.validation_prior if self.validating and s.validation_prior != "inference" else s.inference_prior
 
     # --- the adjustment -------------------------------------------------------------------------------------------
-    def represent_music(self, latent, prior):
+    def represent_music(self, latent, prior, music=None):
         if self.settings.backdoor == "none":
             return latent
-        return self.fusion(latent, prior) if self.folds_prior else self.fusion.key(latent, self.genres)
+        genres = self.genres if self.genres is None or music is None else self.genres[music]
+        return self.fusion(latent, prior) if self.folds_prior else self.fusion.key(latent, genres)
 
     def decoding_latent(self, latent, prior):
         return self.represent_music(latent, prior) if self.settings.decode_from == "fused" else latent
@@ -185,26 +188,37 @@ class DecCM(CMVAE):
         scores = group_scores(self.fusion, video, key, self.num_groups)
         return adjusted_log_softmax(scores, priors, self.settings.backdoor_temperature, first)
 
-    def video_vectors(self, videos):
-        video = super().video_vectors(videos)
+    def query_vectors(self, visual, uploaders=None):
+        video = super().query_vectors(visual)
         if self.settings.backdoor in ("none", "exact") or self.folds_prior:
             return video
-        return self.fusion.query(video, self._evaluation_priors(videos))
+        return self.fusion.query(video, self.evaluation_priors(len(visual), uploaders))
 
-    def _evaluation_priors(self, videos):
-        return inference_priors(self.prior_choice, self.prior_mean, self.uploader_prior[videos])
+    def uploaders_of(self, videos):
+        return self.uploader_prior[videos]
+
+    def evaluation_priors(self, videos: int, uploaders: Tensor | None) -> Tensor:
+        """P(k) that each of some videos is ranked under, (videos, K); only the choice ``uploader`` needs uploaders."""
+        rows = self.prior_mean.expand(videos, -1) if uploaders is None else uploaders
+        return inference_priors(self.prior_choice, self.prior_mean, rows)
 
     def score_matrix(self, videos):
         if self.settings.backdoor != "exact":
             return super().score_matrix(videos)
-        priors = self._evaluation_priors(videos)
+        priors = self.evaluation_priors(len(videos), self.uploaders_of(videos))
         return self._summed_over_groups(self.video_vectors(videos), self.music_vectors(), priors, first=1)
 
     def predict(self, interaction):
         if self.settings.backdoor != "exact":
             return super().predict(interaction)
         videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        return self.score_matrix(videos)[index, interaction[self.ITEM_ID]]
+        scores = self.prior_mean.new_empty(len(index))
+        step = max(1, _EXACT_CELLS // self.n_items)
+        for start in range(0, len(videos), step):  # each needs its scores with the whole catalogue
+            mine = (index >= start) & (index < start + step)
+            block = self.score_matrix(videos[start : start + step])
+            scores[mine] = block[index[mine] - start, interaction[self.ITEM_ID][mine]]
+        return scores
 
     # --- the teacher ----------------------------------------------------------------------------------------------
     def _terms(self, videos, music, visual, acoustic, q_video, q_music):

@@ -1,0 +1,143 @@
+"""Videos to recommend for, in blocks: rows of a .npy file of today's uploads, or a split of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_decm.data.features import check_finite
+from recbole_decm.data.priors import SUM_TOLERANCE
+from recbole_decm.errors import DataError
+from recbole_decm.model.cmvae import CMVAE
+
+
+class VideoBlock(NamedTuple):
+    """Some videos: labels (B,), features (B, F) float32, and their uploaders' preferences (B, K), or None."""
+
+    labels: np.ndarray
+    visual: Tensor
+    uploaders: Tensor | None
+
+
+class Videos:
+    """Videos that can be taken by their place; ``label`` names what they are labelled with."""
+
+    label: str
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def take(self, places: np.ndarray) -> VideoBlock:
+        """The videos at some (B,) int64 places."""
+        raise NotImplementedError
+
+    def blocks(self, size: int) -> Iterator[VideoBlock]:
+        """All videos in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+    def sample(self, size: int) -> VideoBlock:
+        """At most ``size`` videos, spread evenly."""
+        return self.take(np.unique(np.linspace(0, len(self) - 1, min(size, len(self))).astype(np.int64)))
+
+
+@dataclass(frozen=True)
+class FileVideos(Videos):
+    """Videos by the rows of a memory-mapped matrix; a label is the row's number, from 0.
+
+    Attributes:
+        visual: (N, F); uploaders: (N, K) or None.
+    """
+
+    visual: np.ndarray
+    uploaders: np.ndarray | None
+    label: str = "row"
+
+    def __len__(self) -> int:
+        return len(self.visual)
+
+    def take(self, places: np.ndarray) -> VideoBlock:
+        uploaders = None if self.uploaders is None else _single(self.uploaders[places])
+        return VideoBlock(places, _single(self.visual[places]), uploaders)
+
+
+@dataclass(frozen=True)
+class DatasetVideos(Videos):
+    """Videos of a data set by their ids.
+
+    Attributes:
+        ids: (N,) int64 internal ids; tokens: (n_videos,) what they are called in the files.
+    """
+
+    model: CMVAE
+    ids: np.ndarray
+    tokens: np.ndarray
+    label: str = "video_id"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: np.ndarray) -> VideoBlock:
+        ids = torch.from_numpy(self.ids[places])
+        return VideoBlock(self.tokens[ids.numpy()], self.model.visual.lookup(ids), self.model.uploaders_of(ids))
+
+
+def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, groups: int | None = None) -> FileVideos:
+    """Open and check files of today's uploads.
+
+    Args:
+        path: ``.npy`` of (N, F) float features, the same extractor's as in training.
+        visual_dim: F of the model.
+        uploaders: ``.npy`` of (N, K) preferences over the genre groups, rows sum to 1.
+        groups: K of the model.
+
+    Raises:
+        DataError: missing, malformed, of other dimensions, not finite, no probabilities.
+    """
+    visual = _open(path, "visual features", visual_dim)
+    check_finite(visual, "visual features", str(path))
+    preferences = None
+    if uploaders is not None:
+        preferences = _open(uploaders, "uploader preferences", groups)
+        if len(preferences) != len(visual):
+            raise DataError(
+                f"{uploaders}: expected {len(visual)} rows, one a video of {path}, found {len(preferences)}."
+            )
+        check_finite(preferences, "uploader preferences", str(uploaders))
+        _check_probabilities(preferences, uploaders)
+    return FileVideos(visual, preferences)
+
+
+def _open(path: Path, what: str, dim: int | None) -> np.ndarray:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: expected a .npy file of {what}, found none.") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{path}: expected a .npy file of plain numbers, but {error}.") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
+        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
+        raise DataError(f"{path}: expected a 2-D matrix of floats ({what}), found {found}.")
+    if dim is not None and values.shape[1] != dim:
+        raise DataError(
+            f"{path}: expected {what} of {dim} columns, as the checkpoint was trained with, found {values.shape[1]}."
+        )
+    return values
+
+
+def _check_probabilities(values: np.ndarray, path: Path) -> None:
+    sums = values.sum(axis=1, dtype=np.float64)
+    bad = np.flatnonzero((values < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
+    if bad.size:
+        found = values[bad[0]].min() if (values[bad[0]] < 0).any() else sums[bad[0]]
+        raise DataError(f"{path}, row {bad[0]}: expected probabilities that sum to 1, found {found:.6g}.")
+
+
+def _single(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32))
