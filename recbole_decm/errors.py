@@ -17,3 +17,7 @@ class DataError(DecCMError):
 
 class CheckpointError(DecCMError):
     """A checkpoint that is corrupt, foreign, or does not fit the model or the data."""
+
+
+class DistributedError(DecCMError):
+    """A process of a run that died, could not be reached, or no longer agrees with the others."""

@@ -71,6 +71,10 @@ def trainer_class(config) -> type:
     """The trainer of a model: ours for our models, RecBole's with our checkpoints for the others."""
     from recbole_decm.trainer import DecCMTrainer, with_checkpoints
 
+    if config["model"] in MODELS and config.share.size > 1:
+        from recbole_decm.distributed.trainer import DistributedTrainer
+
+        return DistributedTrainer
     if config["model"] in MODELS:
         return DecCMTrainer
     return with_checkpoints(get_trainer(config["MODEL_TYPE"], config["model"]))

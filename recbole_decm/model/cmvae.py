@@ -9,6 +9,7 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
+from recbole_decm.distributed.share import Share
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal, reconstruction_error
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.settings import MatcherSettings
@@ -42,6 +43,7 @@ class CMVAE(ContextRecommender):
     uses_uploader_prior = False
     settings_class: type[MatcherSettings] = MatcherSettings
     loss_names: tuple[str, ...] = LossTerms._fields
+    share = Share()  # the rows of a batch that this process encodes and decodes: all, where it is alone
 
     def __init__(self, config, dataset):
         # Not ContextRecommender's own __init__: it builds an embedding table for every token field, video ids included.
@@ -104,10 +106,10 @@ class CMVAE(ContextRecommender):
     def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
         """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
         videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        visual = self.visual.lookup(videos).to(self.device)
-        acoustic = self.acoustic.lookup(music).to(self.device)
+        visual = self.visual.lookup(self.share.own(videos)).to(self.device)
+        acoustic = self.acoustic.lookup(self.share.own(music)).to(self.device)
         q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
-        return self._terms(videos, music, visual, acoustic, q_video, q_music)
+        return self.share.average(self._terms(videos, music, visual, acoustic, q_video, q_music), len(videos))
 
     def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
         s = self.settings
@@ -115,6 +117,7 @@ class CMVAE(ContextRecommender):
         if decodes or s.match_on == "sample":
             z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
+        video, tune = self.share.gather(video, tune, len(videos))
         scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)
         same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)

@@ -209,7 +209,8 @@ class DecCM(CMVAE):
         if self.teacher is None:
             return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         weight = self.settings.teacher_weight
-        guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, (videos, music), strict=True))
+        rows = (self.share.own(videos), self.share.own(music))
+        guides = (Posterior(q.mean[ids], q.logvar[ids]) for q, ids in zip(self.teacher, rows, strict=True))
         teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
         own = (self.learned_part(q_video), self.learned_part(q_music))
         divergences = [weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True)]
