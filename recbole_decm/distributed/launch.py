@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -40,40 +41,42 @@ def in_processes(work: Callable[..., Any], arguments: tuple, processes: Processe
     store = host_store(processes)
     if store is not None:
         processes = replace(processes, port=store.port)
-    queue = mp.get_context("spawn").SimpleQueue()
+    pipes = [mp.get_context("spawn").Pipe(duplex=False) for _ in range(processes.here)]
     started = mp.start_processes(
-        _enter, (queue, processes, cuda, work, arguments), processes.here, join=False, start_method="spawn"
+        _enter,
+        ([sender for _, sender in pipes], processes, cuda, work, arguments),
+        processes.here,
+        join=False,
+        start_method="spawn",
     ).processes
+    reports: dict[int, tuple] = {}
     try:
-        exit_codes = _wait(started)
+        exit_codes = _wait(started, [receiver for receiver, _ in pipes], reports)
     finally:
         _end(started)
-    reports = []
-    while not queue.empty():
-        reports.append(queue.get())
     if any(exit_codes.values()):
-        _raise_cause(processes, exit_codes, [report for report in reports if report[0] == "error"])
-    return next(report[1] for report in reports if report[0] == "result")
+        _raise_cause(processes, exit_codes, reports)
+    return pickle.loads(reports[0][1])
 
 
-def _enter(local_rank: int, queue, processes: Processes, cuda: bool, work, arguments: tuple) -> None:
+def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, work, arguments: tuple) -> None:
     """What a new process does: join the group, work, report."""
-    rank = processes.first + local_rank
+    report = senders[local_rank]
     if "OMP_NUM_THREADS" not in os.environ:  # otherwise each process takes all cores
         torch.set_num_threads(max(1, _cores() // processes.here))
     try:
         with joined(processes, local_rank, reach_store(processes), cuda):
             result = work(local_rank, *arguments)
         if local_rank == 0:
-            queue.put(("result", result))
+            report.send(("result", pickle.dumps(result)))
     except DecCMError as error:
-        queue.put(("error", rank, type(error).__name__, str(error)[:4000]))
+        report.send(("error", type(error).__name__, str(error)[:4000]))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         traceback.print_exc()
-        queue.put(("error", rank, "", f"{type(error).__name__}: {error}"[:4000]))
+        report.send(("error", "", f"{type(error).__name__}: {error}"[:4000]))
         sys.exit(1)
 
 
@@ -81,18 +84,33 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _wait(started: Sequence) -> dict[int, int]:
-    """Exit codes by local rank, of all processes or, once one has failed, of those that end within the grace."""
-    while all(process.exitcode in (None, 0) for process in started):
-        running = [process.sentinel for process in started if process.exitcode is None]
-        if not running:
-            break
-        connection.wait(running)
-    if any(process.exitcode for process in started):
-        deadline = time.monotonic() + _GRACE
-        for process in started:
-            process.join(max(0.0, deadline - time.monotonic()))
-    return {index: process.exitcode for index, process in enumerate(started) if process.exitcode is not None}
+def _wait(started: Sequence, receivers: Sequence, reports: dict[int, tuple]) -> dict[int, int]:
+    """Wait for all processes or, once one has failed, as long as the grace; reports are taken in meanwhile.
+
+    Returns:
+        Exit codes by local rank of the processes that have ended.
+    """
+    deadline = float("inf")
+    while True:
+        ended = {index: process.exitcode for index, process in enumerate(started) if process.exitcode is not None}
+        for index, receiver in enumerate(receivers):
+            if index not in reports and receiver.poll():
+                reports[index] = _received(receiver)
+        if any(ended.values()):
+            deadline = min(deadline, time.monotonic() + _GRACE)
+        left = deadline - time.monotonic()
+        if len(ended) == len(started) or left <= 0:
+            return ended
+        silent = [receiver for index, receiver in enumerate(receivers) if index not in reports and index not in ended]
+        running = [process.sentinel for index, process in enumerate(started) if index not in ended]
+        connection.wait([*running, *silent], None if left == float("inf") else left)
+
+
+def _received(receiver) -> tuple:
+    try:
+        return receiver.recv()
+    except (EOFError, OSError, pickle.UnpicklingError):  # killed in the middle of it
+        return ("nothing",)
 
 
 def _end(started: Sequence) -> None:
@@ -105,23 +123,20 @@ def _end(started: Sequence) -> None:
             process.join(max(0.0, deadline - time.monotonic()))
 
 
-def _raise_cause(processes: Processes, exit_codes: dict[int, int], reports: list[tuple]) -> None:
+def _raise_cause(processes: Processes, exit_codes: dict[int, int], reports: dict[int, tuple]) -> None:
     """Raise what came first: a process's own error, or its death; that others lost contact is what follows."""
-    others = "The other processes were ended. " if processes.total > 1 else ""
-    resume = "The last finished epoch is in the checkpoint; --checkpoint=FILE continues from it."
     if 130 in exit_codes.values():
         raise KeyboardInterrupt
-    reports = sorted(reports, key=lambda report: (report[2] == DistributedError.__name__, report[1]))
-    for _, rank, kind, message in reports:
-        if kind and kind != DistributedError.__name__:
+    after = "The other processes were ended. " if processes.total > 1 else ""
+    after += "The last finished epoch is in the checkpoint; --checkpoint=FILE continues from it."
+    failures = {index: report[1:] for index, report in reports.items() if report[0] == "error"}
+    lost_contact = DistributedError.__name__
+    for kind, message in failures.values():
+        if kind not in ("", lost_contact):
             raise getattr(errors, kind)(message)
-        if not kind:
-            raise DistributedError(f"rank {rank} of {processes.total} failed with {message}. {others}{resume}")
     for index, code in exit_codes.items():
-        rank = processes.first + index
-        if code < 0:
-            name = signal.Signals(-code).name
-            raise DistributedError(f"rank {rank} of {processes.total} was ended by {name}. {others}{resume}")
-        if code and not any(report[1] == rank for report in reports):
-            raise DistributedError(f"rank {rank} of {processes.total} ended with exit code {code}. {others}{resume}")
-    raise DistributedError(reports[0][3])
+        kind, message = failures.get(index, ("", f"exit code {code}"))
+        if code and kind != lost_contact:
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with {message}"
+            raise DistributedError(f"rank {processes.first + index} of {processes.total} {how}. {after}")
+    raise DistributedError(next(message for _, message in failures.values()))

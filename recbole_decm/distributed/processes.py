@@ -1,4 +1,4 @@
-"""RecBole's options for several processes as a checked value: what processes there are, and whether a run suits them."""
+"""RecBole's options for several processes as a checked value, and whether a run suits them."""
 
 from __future__ import annotations
 

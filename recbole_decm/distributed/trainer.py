@@ -30,6 +30,21 @@ class _Loss(nn.Module):
         return tuple(self.model.calculate_loss(interaction))
 
 
+def averaging_gradients(model, device: torch.device) -> DistributedDataParallel:
+    """A callable that returns a model's loss terms, after which ``backward`` averages gradients over the processes.
+
+    Weights and buffers become those of rank 0 first.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # broadcast_buffers has another name from torch 2.12 on
+        return DistributedDataParallel(
+            _Loss(model),
+            device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # they stay the same: every process computes them from the same moments
+            static_graph=True,  # the same terms in every step; decoders without reconstruction are in none
+        )
+
+
 class DistributedTrainer(DecCMTrainer):
     """Trains its share of every batch, evaluates its part of the videos; rank 0 alone writes files.
 
@@ -45,13 +60,7 @@ class DistributedTrainer(DecCMTrainer):
         super().__init__(config, model)
         self.eval_collector = _GatheringCollector(config, self.share)
         self.evaluator = _FirstEvaluates(self.evaluator, self.share)
-        cuda = config["device"].type == "cuda"
-        self.parallel_loss = DistributedDataParallel(
-            _Loss(model),
-            device_ids=[config["device"].index] if cuda else None,
-            broadcast_buffers=False,  # they are the same already
-            find_unused_parameters=True,  # decoders without reconstruction, for example
-        )
+        self.parallel_loss = averaging_gradients(model, config["device"])
 
     def _new_file(self):
         return _from_first(super()._new_file() if self.share.rank == 0 else None)
@@ -60,9 +69,7 @@ class DistributedTrainer(DecCMTrainer):
         # Each process needs noise and dropout of its own, and a resumed run the same again.
         seed = np.random.SeedSequence([self.config["seed"], epoch_idx, self.share.rank])
         torch.manual_seed(int(seed.generate_state(1)[0]))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="find_unused_parameters")
-            losses = super()._train_epoch(train_data, epoch_idx, loss_func or self.parallel_loss, show_progress)
+        losses = super()._train_epoch(train_data, epoch_idx, loss_func or self.parallel_loss, show_progress)
         self._check_agreement(epoch_idx)
         return losses
 
