@@ -19,7 +19,7 @@ def test_it_is_the_layer_of_the_whole_batch():
     with torch.no_grad():
         norm.weight.uniform_(0.5, 2)
         norm.bias.normal_()
-    float_norm, norm = norm, copy.deepcopy(norm).double()  # the reference is torch's layer in double precision
+    reference = copy.deepcopy(norm).double()
     # The second batch is far off zero, where a sum of squares would cancel; of the third one process has no row.
     sizes, offsets = [(7, 4), (5, 5), (3, 0)], (0.0, 100.0, 1.0)
     wholes = [
@@ -28,16 +28,16 @@ def test_it_is_the_layer_of_the_whole_batch():
     batches = [
         list(zip(*(tensor.split(n) for tensor in whole), strict=True)) for n, whole in zip(sizes, wholes, strict=True)
     ]
-    (first, second), buffers = in_processes(two_processes.batch_norm, (float_norm, batches), Processes(2, 2))
+    (first, second), buffers = in_processes(two_processes.batch_norm, (norm, batches), Processes(2, 2))
     for (rows, target), one, two in zip(wholes, first, second, strict=True):
-        norm.zero_grad()
-        expected = two_processes.normalised(norm, rows.double(), target.double())
+        reference.zero_grad()
+        expected = two_processes.normalised(reference, rows.double(), target.double())
         for key in ("output", "rows", "weight", "bias"):
             both = torch.cat([one[key], two[key]]) if key in ("output", "rows") else one[key] + two[key]
             torch.testing.assert_close(both.double(), expected[key], rtol=1e-5, atol=1e-4)
         assert all(torch.equal(a, b) for a, b in zip(one["moments"], two["moments"], strict=True))
         torch.testing.assert_close(one["moments"][1], rows.double().var(dim=0, correction=0).float(), rtol=1e-4, atol=0)
-    for name, value in norm.named_buffers():
+    for name, value in reference.named_buffers():
         torch.testing.assert_close(buffers[name].to(value.dtype), value, rtol=1e-5, atol=1e-5)
 
 

@@ -12,27 +12,37 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import two_processes
 
 from recbole_decm.checkpoint import read_checkpoint
+from recbole_decm.distributed.launch import in_processes
+from recbole_decm.distributed.processes import Processes
 from recbole_decm.quick_start import evaluate, run
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-ARGUMENTS = ["--dataset=planted", "--train_batch_size=64", "--num_negatives=40", "--show_progress=False"]
+ARGUMENTS = ["--dataset=planted", "--num_negatives=40", "--show_progress=False"]
 ARGUMENTS += ["--eval_batch_size=1200", "--metrics=['Recall','NDCG','IPWNDCG','GenreKL','ItemCoverage']"]  # 30 videos
 TEACHER = "--teacher_config={'epochs': 1, 'train_batch_size': 64}"
 
 
-def command(*arguments: str, launcher: tuple[str, ...] = ()) -> list[str]:
-    return [sys.executable, *launcher, str(PROJECT / "run_recbole.py"), *ARGUMENTS, *arguments]
+def command(*arguments: str, launcher: tuple[str, ...] = (), batch: int = 64) -> list[str]:
+    return [
+        sys.executable,
+        *launcher,
+        str(PROJECT / "run_recbole.py"),
+        *ARGUMENTS,
+        f"--train_batch_size={batch}",
+        *arguments,
+    ]
 
 
 def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
 
 
-def start(*arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
+def start(*arguments: str, **options) -> subprocess.Popen:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command(*arguments, launcher=launcher), env=environment(), **pipes)
+    return subprocess.Popen(command(*arguments, **options), env=environment(), **pipes)
 
 
 def checkpoints() -> list[Path]:
@@ -70,9 +80,8 @@ def test_torchrun(planted):
     assert len(checkpoints()) == 1 and output.count("test result") == 1
     result = json.loads(Path("torchrun.json").read_text())
 
-    values = {"data_path": str(planted), "epochs": 2, "state": "ERROR", "nproc": 2}
-    ours = run("CMVAE", "planted", config_dict=values, arguments=[*ARGUMENTS[1:]])
-    assert ours["test_result"] == result["test"]
+    again = evaluate(*checkpoints(), ["--eval_batch_size=1200", "--state=ERROR"])
+    assert again["valid"] == result["valid"] and again["test"] == result["test"]
 
 
 @pytest.mark.slow
@@ -94,8 +103,14 @@ def test_a_killed_process_ends_the_run_and_the_checkpoint_resumes(planted):
 
     (checkpoint,) = checkpoints()
     done = read_checkpoint(checkpoint)["training"]["epoch"] + 1
-    values = {"data_path": str(planted), "epochs": done + 1, "state": "ERROR", "checkpoint": str(checkpoint)}
-    run("CMVAE", "planted", config_dict=values | {"nproc": 2}, arguments=ARGUMENTS[1:])
+    values = {
+        "data_path": str(planted),
+        "epochs": done + 1,
+        "train_batch_size": 64,
+        "state": "ERROR",
+        "checkpoint": str(checkpoint),
+    }
+    run("CMVAE", "planted", config_dict=values, arguments=ARGUMENTS[1:])
     assert read_checkpoint(checkpoint)["training"]["epoch"] == done
 
 
@@ -108,23 +123,14 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.slow
 def test_a_resumed_run_is_bit_identical(planted):
-    values = {"data_path": str(planted), "state": "ERROR", "nproc": 2, "model": "DecCMPlus", "stopping_step": 9}
-    values |= {"dropout_prob": 0.3, "sampling_noise": 1.0, "match_on": "sample", "learning_rate_decay": False}
-
-    def weights(folder, epochs, **more):
-        given = values | {"checkpoint_dir": folder, "epochs": epochs, "teacher": "none"} | more
-        run("DecCMPlus", "planted", config_dict=given, arguments=ARGUMENTS[1:])
-        (path,) = Path(folder).glob("*.pth")
-        return path, read_checkpoint(path)["training"]
-
-    _, whole = weights("whole", 3)
-    path, _ = weights("cut", 1)
-    _, resumed = weights("cut", 3, checkpoint=str(path))
-    assert all(torch.equal(whole["state_dict"][name], value) for name, value in resumed["state_dict"].items())
+    whole, resumed = in_processes(two_processes.whole_and_resumed, (str(planted),), Processes(2, 2))
+    assert whole == resumed
+    for name, value in read_checkpoint(*Path("whole").glob("*.pth"))["training"]["state_dict"].items():
+        assert torch.equal(value, read_checkpoint(*Path("cut").glob("*.pth"))["training"]["state_dict"][name]), name
 
 
 def test_more_processes_than_batches_is_said_once(planted):
-    process = start(f"--data_path={planted}", "--model=CMVAE", "--train_batch_size=420", "--nproc=2")
+    process = start(f"--data_path={planted}", "--model=CMVAE", "--nproc=2", batch=420)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     errors = [line for line in output.splitlines() if line.startswith("error:")]

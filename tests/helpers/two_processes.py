@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from helpers.running import make_config
@@ -14,7 +16,7 @@ from recbole_decm import quick_start, teacher
 from recbole_decm.distributed import group
 from recbole_decm.distributed.batch_norm import GlobalBatchNorm, normalise_globally
 from recbole_decm.distributed.share import global_moments
-from recbole_decm.distributed.trainer import averaging_gradients
+from recbole_decm.distributed.trainer import averaging_gradients, digest
 
 BATCHES = ((0, 60), (60, 107), (107, 109))  # even, uneven, and one of two pairs
 # Noise and dropout differ between processes by design; without them everything else must be the same.
@@ -72,7 +74,7 @@ def normalised(norm: nn.BatchNorm1d, rows: torch.Tensor, target: torch.Tensor) -
 
 def batch_norm(local_rank: int, norm: nn.BatchNorm1d, batches: list) -> list[dict]:
     """A process's rows of every batch through a layer of the whole batch; each batch comes as (rows, target) twice."""
-    layer = GlobalBatchNorm(norm)
+    layer = GlobalBatchNorm(copy.deepcopy(norm))  # tensors passed to processes are in memory they share
     found = []
     for parts in batches:
         layer.zero_grad()
@@ -101,3 +103,18 @@ def first_takes_its_time(local_rank: int) -> list:
     found: list = [None, None]
     torch.distributed.all_gather_object(found, (first, second))
     return found
+
+
+def whole_and_resumed(local_rank: int, folder: str) -> list[str]:
+    """Hashes of the weights after three epochs in one go, and after one epoch and two more from its checkpoint."""
+    values = {"teacher": "none", "dropout_prob": 0.3, "match_on": "sample", "num_negatives": 40, "stopping_step": 9}
+
+    def weights(checkpoint_dir: str, **more) -> str:
+        given = values | {"checkpoint_dir": checkpoint_dir, "local_rank": local_rank} | more
+        trained, _ = quick_start.run_config(make_config("DecCM", Path(folder), **given))
+        return digest(trained.model)
+
+    whole = weights("whole", epochs=3)
+    weights("cut", epochs=1)
+    (path,) = Path("cut").glob("*.pth")
+    return [whole, weights("cut", epochs=3, checkpoint=str(path))]
