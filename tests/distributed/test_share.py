@@ -21,8 +21,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def assert_same_steps(alone: dict, together: dict):
-    """To 1e-5 of the largest gradient; each parameter's own to 1e-3, as far as it is no sum of what cancels."""
+# Batch norm follows the fused vectors, so that their shift has no gradient but rounding: one process has as much of it
+# when the pairs of a batch are in another order (measured: 3.0e-5 and, with two processes, 2.8e-5).
+ROUNDED = {"DecCM, fused decoding": 1e-4, "DecCM, released": 1e-4}
+
+
+def assert_same_steps(alone: dict, together: dict, tolerance: float):
+    """To ``tolerance`` of the largest gradient; each parameter's own to 1e-3, where it is not far smaller."""
     for step, (one, many) in enumerate(zip(alone["losses"], together["losses"], strict=True)):
         assert all(map(math.isfinite, one))
         assert many == pytest.approx(one, rel=1e-5, abs=1e-6), f"losses of step {step}"
@@ -33,7 +38,7 @@ def assert_same_steps(alone: dict, together: dict):
         for name, size in sizes.items():
             error = (many[name] - one[name]).abs().max()
             where = f"gradient of {name} in step {step}: off by {error}, largest entry {size}, of all {largest}"
-            assert error <= 1e-5 * largest, where
+            assert error <= tolerance * largest, where
             assert error <= 1e-3 * size or size < 1e-3 * largest, where
     for name, value in alone["state"].items():
         torch.testing.assert_close(
@@ -49,7 +54,7 @@ def test_steps_of_several_processes_are_those_of_one(folder, size, names):
     together = in_processes(two_processes.all_steps, (folder, names), Processes(size, size))
     for name in names:
         try:
-            assert_same_steps(alone[name], together[name])
+            assert_same_steps(alone[name], together[name], ROUNDED.get(name, 1e-5))
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from None
     if "DecCM" in names:
