@@ -2,12 +2,13 @@
 # make test  run the tests
 # make check lint, format and types
 # make bench speed against RecBole's DSSM
+# make bench-distributed  two processes against two threads
 
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench bench-distributed clean
 
 run: $(VENV)/.installed
 	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
@@ -22,6 +23,9 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/speed.py
+
+bench-distributed: $(VENV)/.installed
+	$(BIN)/python benchmarks/distributed.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv"; exit 1)

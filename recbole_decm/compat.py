@@ -23,6 +23,8 @@ import scipy.sparse as sp
 import torch
 from recbole.utils import FeatureType
 
+from recbole_decm.distributed import group
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -188,7 +190,36 @@ GRAD_SCALER = _attribute_patch(
     SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda")),
 )
 
-PATCHES = (NUMPY_ALIASES, FILL_NAN, SERIES_LEN, WRITABLE_COLUMNS, DOK_UPDATE, DATA_STRUCT, POP_COUNTS, GRAD_SCALER)
+_get_tensorboard = recbole_trainer.get_tensorboard
+
+
+class _NoTensorBoard:
+    """Takes what a SummaryWriter takes, and writes nothing."""
+
+    def add_scalar(self, *args, **kwargs) -> None: ...
+
+    def add_hparams(self, *args, **kwargs) -> None: ...
+
+
+TENSORBOARD = _attribute_patch(
+    "tensorboard",
+    "Each of several processes would write a TensorBoard folder of its own.",
+    recbole_trainer,
+    "get_tensorboard",
+    lambda logger: _NoTensorBoard() if group.rank() else _get_tensorboard(logger),
+)
+
+PATCHES = (
+    NUMPY_ALIASES,
+    FILL_NAN,
+    SERIES_LEN,
+    WRITABLE_COLUMNS,
+    DOK_UPDATE,
+    DATA_STRUCT,
+    POP_COUNTS,
+    GRAD_SCALER,
+    TENSORBOARD,
+)
 
 
 def apply() -> None:

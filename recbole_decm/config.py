@@ -15,12 +15,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import recbole
+import torch
 import yaml
 from recbole.config import Config
 from recbole.evaluator import metric_types
 from recbole.utils import argument_list
 
 from recbole_decm import compat, registry
+from recbole_decm.distributed import group
+from recbole_decm.distributed.processes import Processes
+from recbole_decm.distributed.share import Share
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.paths import shipped
@@ -297,6 +301,25 @@ class DecCMConfig(Config):
         if mode not in ("full", "fixed") and not re.fullmatch(r"(uni|pop)[1-9]\d*", str(mode)):
             raise ConfigError(f"eval_args.mode: expected full, fixed, uniN or popN (such as uni100), found '{mode}'.")
         self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}
+
+    def _init_device(self):
+        """RecBole's for one process; its own way to several needs NCCL and CUDA.
+
+        ``local_rank`` marks the config of one of several processes, which rank 0 alone has the say for: the others
+        write no files and show nothing but errors.
+        """
+        values = self.final_config_dict
+        local_rank = values.pop("local_rank", None)
+        super()._init_device()
+        self.processes, self.share = Processes.from_values(values), Share()
+        if local_rank is None:
+            return
+        self.share = group.share()
+        values |= {"local_rank": local_rank, "world_size": self.share.size}
+        if values["device"].type == "cuda":
+            values["device"] = torch.device("cuda", local_rank)
+        if self.share.rank:
+            values |= {"state": "ERROR", "show_progress": False, "result_file": None, "log_wandb": False}
 
     # --- ours -------------------------------------------------------------------------------------------------
     @property

@@ -21,3 +21,7 @@ class CheckpointError(DecCMError):
 
 class ResourceError(DecCMError):
     """Not enough free memory or disk for what was asked; nothing was written."""
+
+
+class DistributedError(DecCMError):
+    """A process of a run that died, could not be reached, or no longer agrees with the others."""

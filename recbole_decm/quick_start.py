@@ -28,6 +28,8 @@ from recbole_decm.data.atomic import write_text
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.data.loaders import prepare_data
+from recbole_decm.distributed import group, launch
+from recbole_decm.distributed.processes import check_batches, launched, started_by_launcher
 from recbole_decm.errors import ConfigError
 from recbole_decm.paths import shipped
 
@@ -62,7 +64,10 @@ def start_logging(config: DecCMConfig) -> None:
         if type(handler) in (logging.StreamHandler, logging.FileHandler):
             getLogger().removeHandler(handler)
             handler.close()
-    init_logger(config)
+    if config.share.rank:
+        logging.basicConfig(level=logging.ERROR)
+    else:
+        init_logger(config)
     for noisy in ("matplotlib", "PIL", "h5py"):
         getLogger(noisy).setLevel(logging.WARNING)
 
@@ -73,6 +78,8 @@ def build(config: DecCMConfig, seconds: dict[str, float]):
     Returns:
         (model, (train, valid, test) loaders).
     """
+    if config.processes.total > 1 and config.share.size == 1:
+        raise ConfigError("nproc, world_size: several processes are for run_recbole.py and recbole-decm run alone.")
     init_seed(config["seed"], config["reproducibility"])
     with timed(seconds, "load"):
         dataset = DecCMDataset(config)
@@ -88,10 +95,11 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
     seconds: dict[str, float] = {}
     model, (train_data, valid_data, test_data) = build(config, seconds)
+    check_batches(len(train_data), config.share.size)
     extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
     if "teacher" in config and hasattr(model, "attach_teacher"):
         with timed(seconds, "teacher"):
-            path = teacher.find_or_train(config)
+            path = group.first_alone(config.share, lambda: teacher.find_or_train(config))
             if path is not None:
                 teacher.attach(model, path)
         init_seed(
@@ -137,7 +145,27 @@ def run(
     Raises:
         DecCMError: bad config, data or checkpoint.
     """
-    config = DecCMConfig(model, dataset, config_file_list, config_dict, arguments)
+    given = (model, dataset, config_file_list, dict(config_dict or {}), saved, tuple(arguments))
+    config = DecCMConfig(*given[:4], arguments)
+    cuda = config["device"].type == "cuda"
+    if started_by_launcher():
+        processes, local_rank = launched(config.final_config_dict)
+        processes.check(config)
+        with group.joined(processes, local_rank, group.launcher_store(), cuda):
+            return _run_as(local_rank, *given)
+    if config.processes.total > 1:
+        config.processes.check(config)
+        return launch.in_processes(_run_as, given, config.processes, cuda)
+    return _run_once(config, saved)
+
+
+def _run_as(local_rank: int, model, dataset, files, config_dict, saved, arguments) -> dict:
+    """What each of several processes runs."""
+    config = DecCMConfig(model, dataset, files, config_dict | {"local_rank": local_rank}, arguments)
+    return _run_once(config, saved)
+
+
+def _run_once(config: DecCMConfig, saved: bool) -> dict:
     trained, test = run_config(config, saved)
     return {
         "best_valid_score": trained.valid_score,

@@ -82,6 +82,10 @@ def trainer_class(config) -> type:
     from recbole_decm.fit_once import FitOnceTrainer
     from recbole_decm.trainer import DecCMTrainer, with_checkpoints
 
+    if config["model"] in MODELS and config.share.size > 1:
+        from recbole_decm.distributed.trainer import DistributedTrainer
+
+        return DistributedTrainer
     if config["model"] in MODELS:
         return FitOnceTrainer if hasattr(model_class(config["model"]), "fit_once") else DecCMTrainer
     return with_checkpoints(get_trainer(config["MODEL_TYPE"], config["model"]))

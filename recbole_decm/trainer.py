@@ -26,17 +26,8 @@ from recbole_decm.evaluation.adapters import MatchingCollector
 
 # Keys that may differ between a checkpoint's run and the one that resumes it.
 _FREE_KEYS = {"checkpoint", "result_file", "epochs", "show_progress", "state", "data_path", "checkpoint_dir", "device"}
-_FREE_KEYS |= {
-    "gpu_id",
-    "use_gpu",
-    "teacher_dir",
-    "config_files",
-    "log_wandb",
-    "wandb_project",
-    "topk",
-    "metrics",
-    "worker",
-}
+_FREE_KEYS |= {"gpu_id", "use_gpu", "config_files", "log_wandb", "wandb_project", "topk", "metrics", "worker"}
+_FREE_KEYS |= {"teacher_dir", "local_rank", "ip", "port", "group_offset", "feature_residency"}
 
 
 class CheckpointMixin:
@@ -198,12 +189,14 @@ class CheckpointMixin:
         if not eval_data:
             return None
         if load_best_model:
-            path = model_file or self.saved_model_file
-            content = read_checkpoint(path, self.device)
-            load_weights(self.model, content["state_dict"], path)
-            self.model.load_other_parameter(decode(content["other_parameter"]))
+            self._load_best(model_file or self.saved_model_file)
         self.eval_collector.start(eval_data)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+
+    def _load_best(self, path) -> None:
+        content = read_checkpoint(path, self.device)
+        load_weights(self.model, content["state_dict"], path)
+        self.model.load_other_parameter(decode(content["other_parameter"]))
 
     def choosing_epoch(self):
         """A context in which :meth:`evaluate` ranks as it does to choose the epoch."""

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import recbole.trainer.trainer as recbole_trainer
 import scipy.sparse as sp
 import torch
 from recbole.data.dataset import Dataset
@@ -176,3 +177,20 @@ def test_apply_twice_changes_nothing():
 def test_ray_is_never_imported():
     code = "import sys, recbole_decm.quick_start, recbole_decm.cli; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_rank_0_writes_tensorboard(monkeypatch, tmp_path):
+    logger = SimpleNamespace(handlers=[])
+    monkeypatch.setattr("recbole_decm.distributed.group.rank", lambda: 1)
+    recbole_trainer.get_tensorboard(logger).add_scalar("loss", 1.0, 0)
+    assert not (tmp_path / "log_tensorboard").exists()
+    monkeypatch.setattr("recbole_decm.distributed.group.rank", lambda: 0)
+    recbole_trainer.get_tensorboard(logger).close()
+    assert (tmp_path / "log_tensorboard").exists()
+
+
+def test_without_the_patch_every_rank_writes_tensorboard(monkeypatch, tmp_path):
+    without(compat.TENSORBOARD)
+    monkeypatch.setattr("recbole_decm.distributed.group.rank", lambda: 1)
+    recbole_trainer.get_tensorboard(SimpleNamespace(handlers=[])).close()
+    assert (tmp_path / "log_tensorboard").exists()

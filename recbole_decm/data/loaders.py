@@ -60,6 +60,9 @@ class _RankingLoader:
 
     step: int
     """Videos in a batch."""
+    part: tuple[int, int] = (0, 1)
+    """Which part of the batches this process ranks, and of how many parts; whole batches, so that scores are the same
+    bits however many processes there are."""
 
     def __init__(self, config, dataset: DecCMDataset, seen: list[DecCMDataset]):
         self.config = config
@@ -102,12 +105,24 @@ class _RankingLoader:
         first = np.searchsorted(code[order], np.unique(code))
         return weight[order][first]
 
+    def _batches(self) -> range:
+        count, (part, parts) = math.ceil(len(self.users) / self.step), self.part
+        return range(count * part // parts, count * (part + 1) // parts)
+
     def __len__(self) -> int:
-        return math.ceil(len(self.users) / self.step)
+        return len(self._batches())
+
+    def __bool__(self) -> bool:
+        return True  # with no batches of its own, too: the other processes wait for it
+
+    @property
+    def first_video(self) -> int:
+        """Index of the first video that this process ranks."""
+        return self._batches().start * self.step
 
     def _spans(self):
-        for start in range(0, len(self.users), self.step):
-            yield start, min(start + self.step, len(self.users))
+        for batch in self._batches():
+            yield batch * self.step, min((batch + 1) * self.step, len(self.users))
 
     def _positives(self, start, stop):
         users, items = self.positives.slice(start, stop)

@@ -36,7 +36,7 @@ class MatchingCollector(Collector):
 
     def start(self, loader) -> None:
         """Note the loader whose batches are about to come, for the weights of its rows."""
-        self._loader, self._next_video = loader, 0
+        self._loader, self._next_video = loader, loader.first_video
         if self.register.need("data.genre_membership"):
             self.data_struct.set("data.genre_membership", torch.from_numpy(loader.dataset.genre_membership))
 

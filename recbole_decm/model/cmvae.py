@@ -9,6 +9,7 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
+from recbole_decm.distributed.share import Share
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.settings import MatcherSettings
@@ -43,6 +44,7 @@ class CMVAE(ContextRecommender):
     uses_uploader_prior = False
     settings_class: type[MatcherSettings] = MatcherSettings
     loss_names: tuple[str, ...] = LossTerms._fields
+    share = Share()  # the rows of a batch that this process encodes and decodes: all, where it is alone
 
     def __init__(self, config, dataset):
         # Not ContextRecommender's own __init__: it builds an embedding table for every token field, video ids included.
@@ -109,9 +111,10 @@ class CMVAE(ContextRecommender):
     def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
         """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
         videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
-        visual, acoustic = self.visual.lookup_on(self.device, videos), self.acoustic.lookup_on(self.device, music)
+        visual = self.visual.lookup_on(self.device, self.share.own(videos))
+        acoustic = self.acoustic.lookup_on(self.device, self.share.own(music))
         q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
-        return self._terms(videos, music, visual, acoustic, q_video, q_music)
+        return self.share.average(self._terms(videos, music, visual, acoustic, q_video, q_music), len(videos))
 
     def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
         s = self.settings
@@ -119,6 +122,7 @@ class CMVAE(ContextRecommender):
         if decodes or s.match_on == "sample":
             z_video, z_music = q_video.sample(s.sampling_noise), q_music.sample(s.sampling_noise)
         video, tune = (z_video, z_music) if s.match_on == "sample" else (q_video.mean, q_music.mean)
+        video, tune = self.share.gather(video, tune, len(videos))
         with torch.autocast(music.device.type, enabled=False):  # a temperature magnifies what half precision rounds off
             scores = self.training_scores(video, tune, videos, music)
         same_music = music.unsqueeze(1) == music.unsqueeze(0)

@@ -226,7 +226,7 @@ class DecCM(CMVAE):
         if self.teacher is None:
             return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         weight = self.settings.teacher_weight
-        guides = self._teacher_posteriors(videos, music, visual, acoustic)
+        guides = self._teacher_posteriors(self.share.own(videos), self.share.own(music), visual, acoustic)
         teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
         own = (self.learned_part(q_video), self.learned_part(q_music))
         divergences = [weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True)]

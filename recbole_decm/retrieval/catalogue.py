@@ -65,7 +65,7 @@ def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
     tokens = cells[music].to_numpy()
     _check_tokens(path, music, tokens)
     if file:
-        values = open_npy(folder / file, acoustic, len(tokens), path)
+        values, _ = open_npy(folder / file, acoustic, len(tokens), path)
     else:
         values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], config["seq_separator"]))
     rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
