@@ -67,12 +67,13 @@ class _GaussianKL(torch.autograd.Function):
             pull = distance * torch.exp(-to_logvar)
         excess = torch.expm1(log_ratio)
         ctx.save_for_backward(pull, excess)
-        return 0.5 * ((excess - log_ratio).sum() + (distance * pull).sum()) / len(mean)
+        return 0.5 * ((excess - log_ratio).sum() + (distance * pull).sum()) / max(len(mean), 1)
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         pull, excess = ctx.saved_tensors
-        return pull * (factor / len(pull)), excess * (0.5 * factor / len(pull)), None, None
+        step = factor / max(len(pull), 1)  # a process's share of a batch can be empty
+        return pull * step, excess * (0.5 * step), None, None
 
 
 def kl_annealing(epoch: int, anneal_epochs: int) -> float:

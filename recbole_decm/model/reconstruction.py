@@ -40,12 +40,12 @@ class _LinearMeanSquare(torch.autograd.Function):
         generated = ((hidden.T @ hidden) * gram).sum() + 2 * total @ offset + len(hidden) * bias @ bias
         common = (hidden * seen).sum() + (features @ bias).sum()
         ctx.save_for_backward(hidden, weight, bias, features, seen, gram, offset, total)
-        return (generated - 2 * common + torch.dot(flat, flat)) / features.numel()
+        return (generated - 2 * common + torch.dot(flat, flat)) / max(features.numel(), 1)
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, features, seen, gram, offset, total = ctx.saved_tensors
-        step = 2 * factor / features.numel()
+        step = 2 * factor / max(features.numel(), 1)  # a process's share of a batch can be empty
         for_hidden = torch.addmm(offset, hidden, gram).sub_(seen).mul_(step)
         for_weight = torch.addmm(weight @ (hidden.T @ hidden), features.T, hidden, alpha=-1)
         for_weight.addr_(bias, total).mul_(step)
