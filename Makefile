@@ -1,7 +1,7 @@
 # make run   train DecCM on the data set that ships with the project, next to CMVAE and Pop
 # make test  run the tests
 # make check lint, format and types
-# make bench speed against RecBole's DSSM
+# make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
 # make bench-distributed  two processes against two threads
 
 VENV ?= .venv
@@ -21,8 +21,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/speed.py
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/suite.py
 
 bench-distributed: $(VENV)/.installed
 	$(BIN)/python benchmarks/distributed.py

@@ -190,6 +190,12 @@ def _line(row: dict) -> list[str]:
     return [f"{row['music']:,}", row["search"], *costs, f"{row['recall']:.4f}", str(row.get("effort", ""))]
 
 
+def table(rows: list[dict]) -> str:
+    """Rows of :func:`measure` as text."""
+    heads = ["music", "search", "seconds", "ms/query", "torch.topk s", "build s", "peak MB", "recall@10", "effort"]
+    return tabulate([_line(row) for row in rows], headers=heads, disable_numparse=True)
+
+
 @click.command()
 @click.option("--sizes", default=",".join(map(str, SIZES)), show_default=True, help="Music, comma-separated.")
 @click.option("--videos", default=1_000, show_default=True, help="Queries of exact search.")
@@ -212,9 +218,8 @@ def main(sizes: str, videos: int, kinds: str, vectors: str, recall: float, threa
             bar.update()
 
         rows = measure([int(size) for size in sizes.split(",")], videos, wanted, vectors, recall, on_step)
-    heads = ["music", "search", "seconds", "ms/query", "torch.topk s", "build s", "peak MB", "recall@10", "effort"]
     print(f"{rows[0]['dim']} dimensions, vectors: {vectors}, {threads} threads, load {load:.1f} before the start")
-    print(tabulate([_line(row) for row in rows], headers=heads, disable_numparse=True))
+    print(table(rows))
     if out:
         out.write_text(json.dumps({"threads": threads, "load": load, "rows": rows}, indent=2) + "\n")
 

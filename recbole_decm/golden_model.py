@@ -63,6 +63,7 @@ def build_model(golden: Golden) -> tuple[DecCM, DecCMTeacher | None]:
     config = {**read_yaml(shipped("properties") / "model" / "DecCM.yaml"), "objective": "released"}
     config |= {**OBJECTIVES["released"], **golden.settings, "dropout_prob": 0.0, "sampling_noise": 0.0}
     config |= {"device": torch.device("cpu"), "USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id"}
+    config |= {"feature_residency": "host"}
     model = DecCM(config, _BatchDataset(golden)).double()
     load_state(model, golden)
     if not golden.teacher_state:

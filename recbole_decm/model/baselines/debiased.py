@@ -124,10 +124,14 @@ class DecRS(CMVAE):
     def training_scores(self, video, tune, videos, music):
         return self.interaction.query(video, self.prior_mean) @ self.interaction.key(tune, self.genres[music]).T
 
-    def represent_music(self, latent, prior):
-        """The whole catalogue's side of the score, (n_music, D) -> (n_music, D + 1)."""
-        return self.interaction.key(latent, self.genres)
+    def represent_music(self, latent, prior, music=None):
+        """The music's side of the score, (N, D) -> (N, D + 1); without ids the whole catalogue's."""
+        return self.interaction.key(latent, self.genres if music is None else self.genres[music])
 
-    def video_vectors(self, videos):
-        groups = inference_priors(self.settings.inference_prior, self.prior_mean, self.uploader_prior[videos])
-        return self.interaction.query(super().video_vectors(videos), groups)
+    def query_vectors(self, visual, uploaders=None):
+        rows = self.prior_mean.expand(len(visual), -1) if uploaders is None else uploaders
+        groups = inference_priors(self.settings.inference_prior, self.prior_mean, rows)
+        return self.interaction.query(super().query_vectors(visual), groups)
+
+    def uploaders_of(self, videos):
+        return self.uploader_prior[videos]
