@@ -50,9 +50,10 @@ def step_seconds(trainer, loader, size: int, epochs: int = 4) -> float:
     return sorted(seconds)[len(seconds) // 10]
 
 
-def measure(trainer, loader, size: int) -> dict[str, float]:
+def measure(trainer, loader) -> dict[str, float]:
     """Operations, rate and seconds, and the share of a step that its matrix products would take at that rate."""
-    batch = next(batch for batch in loader if len(batch) == size)
+    batch = next(iter(loader))
+    size = len(batch)
     count, rate = operations(trainer.model, batch), product_rate()
     seconds = step_seconds(trainer, loader, size)
     rate = max(rate, product_rate())

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from recbole_decm.quick_start import build
 MUSIC, PGC = 3_003, 2_000
 VIDEOS = (15_000, 50_000, 150_000)
 BATCHES = (256, 1_024, 4_096)
+RESIDENCIES = ("auto", "host", "disk")
 
 
 def read_raw(folder: Path) -> float:
@@ -77,13 +79,13 @@ def measure(folder: Path, name: str, batch: int, residency: str, threads: int) -
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def rows(videos: list[int], batches: list[int], threads: int) -> list[dict]:
-    """A row for each number of videos (batch 1,024; where vectors stay: auto, host, disk), and for each batch size."""
+def rows(videos: list[int], batches: list[int], threads: int, residencies: Sequence[str] = RESIDENCIES) -> list[dict]:
+    """A row for each number of videos and each place of the vectors (batch 1,024), and for each batch size."""
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        cells = [(count, 1_024, residency) for count in videos for residency in ("auto", "host", "disk")]
-        cells += [(videos[0], batch, "auto") for batch in batches if batch != 1_024]
+        cells = [(count, 1_024, residency) for count in videos for residency in residencies]
+        cells += [(videos[0], batch, residencies[0]) for batch in batches if batch != 1_024]
         for count, batch, residency in tqdm(cells, unit="row", desc="growth", disable=None):
             name = f"v{count}"
             if not (folder / name).is_dir():

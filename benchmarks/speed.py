@@ -141,7 +141,7 @@ def measure(videos: int, raw_videos: int, music: int, repeats: int, threads: int
                 bar.set_description(name)
                 training, evaluation = rates(*make(), repeats)
                 found[name] = {"pairs_per_second": training, "videos_per_second": evaluation}
-            against_floor = floor.measure(*ours[:2], BATCH)
+            against_floor = floor.measure(*ours[:2])
         finally:
             os.chdir(here)
     return {"rates": found, "floor": against_floor}

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.benchmark_scripts import load
 from helpers.released_layout import write_released
-from test_fidelity_benchmarks import load
 
 from recbole_decm.data.atomic import read_columns
 from recbole_decm.data.released import import_released

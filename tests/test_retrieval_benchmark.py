@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from test_fidelity_benchmarks import load
+from helpers.benchmark_scripts import load
 
 from recbole_decm.retrieval.exact import top_k
 
