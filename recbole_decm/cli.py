@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 import click
 
 import recbole_decm
-from recbole_decm.errors import DecCMError
+from recbole_decm.errors import ConfigError, DecCMError
 
 # Commands by module, imported when they are used, so that --help answers at once.
 COMMANDS = {
@@ -81,7 +82,9 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
     except DecCMError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0")  # of torchrun, whose processes all have the same config
+        if rank == "0" or not isinstance(error, ConfigError):
+            print(f"error: {error}" if rank == "0" else f"error (rank {rank}): {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the last finished epoch is in the checkpoint", file=sys.stderr)
@@ -115,8 +118,9 @@ USAGE = """usage: python run_recbole.py --model=NAME --dataset=NAME [--config_fi
 
 Trains and tests a model, DecCM on the shipped data set 'sim' by default. Every key of properties/overall.yaml and of
 properties/model/NAME.yaml can be given as --key=value; --result_file=PATH writes the results as JSON; --debug shows
-tracebacks. Models: DecCM, DecCMPlus, DecCMTeacher, CMVAE, the baselines Ridge, CCA, Cosine, NearestVideos, IPW, PDA
-and DecRS, and RecBole's own (Pop, BPR, LightGCN, MultiVAE, FM, DeepFM, DSSM, ...).
+tracebacks; --nproc=N trains in N processes, as torchrun does (docs/distributed.md). Models: DecCM, DecCMPlus,
+DecCMTeacher, CMVAE, the baselines Ridge, CCA, Cosine, NearestVideos, IPW, PDA and DecRS, and RecBole's own (Pop, BPR,
+LightGCN, MultiVAE, FM, DeepFM, DSSM, ...).
 """
 
 

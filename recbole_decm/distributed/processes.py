@@ -60,9 +60,10 @@ class Processes:
         Raises:
             ConfigError: the model is not ours, the batch does not divide or is too small, or there are too few GPUs.
         """
-        if config["model"] not in registry.MODELS:
+        trained = [name for name in registry.MODELS if not hasattr(registry.model_class(name), "fit_once")]
+        if config["model"] not in trained:
             raise ConfigError(
-                f"nproc, world_size: several processes train {', '.join(registry.MODELS)}, found model "
+                f"nproc, world_size: several processes train {', '.join(trained)}, found model "
                 f"{config['model']}. Give --nproc=1."
             )
         batch = config["train_batch_size"]

@@ -51,6 +51,7 @@ def test_inconsistent_options(values, message):
         ("CMVAE", {"nproc": 2, "train_batch_size": 1}, "a multiple of the 2 processes, .* found 1. Choose 2"),
         ("CMVAE", {"nproc": 2, "num_negatives": 64}, r"at least num_negatives \+ 1 = 65, found 64"),
         ("BPR", {"nproc": 2}, "several processes train DecCM, .* found model BPR"),
+        ("Ridge", {"nproc": 2}, "several processes train DecCM, .* found model Ridge"),
         ("CMVAE", {"nproc": 2, "port": -5}, "port: expected an integer of at least 0"),
     ],
 )
