@@ -109,11 +109,12 @@ class _HardestNegatives(torch.autograd.Function):
     def forward(ctx: Any, scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
         negatives = scores.masked_fill(same_music, float("-inf"))
         free = scores.diagonal() - margin  # a negative below this costs its anchor nothing
-        videos = _Anchors.learning_from(_highest(negatives, num_negatives), free)
-        music = _Anchors.learning_from(_highest(negatives.T.contiguous(), num_negatives), free)
+        others = len(scores) - same_music.sum(dim=1)  # the same for rows and columns
+        videos = _Anchors.learning_from(_highest(negatives, num_negatives), others, free)
+        music = _Anchors.learning_from(_highest(negatives.T.contiguous(), num_negatives), others, free)
         if ctx.needs_input_grad[0]:
-            gradient = videos.pushes(negatives, num_negatives)
-            gradient += music.pushes(negatives.T, num_negatives).T
+            gradient = videos.pushes(negatives)
+            gradient += music.pushes(negatives.T).T
             gradient.diagonal().sub_(videos.pull + music.pull)
             ctx.save_for_backward(gradient.mul_(0.5 / len(scores)))
         return 0.5 * (videos.loss + music.loss).mean()
@@ -140,12 +141,12 @@ class _Anchors(NamedTuple):
     chosen: Tensor
 
     @classmethod
-    def learning_from(cls, hardest: Tensor, free: Tensor) -> _Anchors:
-        """From each anchor's hardest negatives (B, k), minus infinity where it has fewer, and the scores (B,) up to
-        which a negative costs nothing.
+    def learning_from(cls, hardest: Tensor, count: Tensor, free: Tensor) -> _Anchors:
+        """From each anchor's hardest negatives (B, k), the least of them first, minus infinity where it has fewer; the
+        number (B,) of negatives it has; and the scores (B,) up to which a negative costs nothing.
         """
-        found = (hardest > float("-inf")).sum(dim=1).clamp(min=1)
-        threshold = torch.maximum(hardest.amin(dim=1), free)
+        found = count.clamp(min=1, max=hardest.shape[1])
+        threshold = torch.maximum(hardest[:, 0], free)
         loss = (hardest - free.unsqueeze(1)).clamp_(min=0).sum(dim=1) / found
         chosen = (hardest >= threshold.unsqueeze(1)).sum(dim=1)
         return cls(loss, threshold, 1 / found.to(loss.dtype), chosen)
@@ -155,22 +156,24 @@ class _Anchors(NamedTuple):
         """(B,) how strongly each anchor's matched pair is pulled together."""
         return self.weight * self.chosen
 
-    def pushes(self, negatives: Tensor, num_negatives: int) -> Tensor:
+    def pushes(self, negatives: Tensor) -> Tensor:
         """(B, N) gradient of the anchors' summed loss by the negatives, anchors in rows."""
         chosen = torch.empty_like(negatives)
         torch.ge(negatives, self.threshold.unsqueeze(1), out=chosen)
-        if chosen.sum() != self.chosen.sum():  # scores tie at a threshold: choose among them
-            places = negatives.topk(min(num_negatives, negatives.shape[1]), dim=1, sorted=False).indices
-            chosen.mul_(torch.zeros_like(chosen).scatter_(1, places, 1))
+        excess = chosen.sum(dim=1) - self.chosen
+        tied = excess.nonzero().squeeze(1)
+        if len(tied):  # scores are equal at the threshold, as those of the same music are: they share what is left
+            equal = negatives[tied] == self.threshold[tied].unsqueeze(1)
+            chosen[tied] -= equal * (excess[tied] / equal.sum(dim=1)).unsqueeze(1)
         return chosen.mul_(self.weight.unsqueeze(1))
 
 
 def _highest(scores: Tensor, k: int) -> Tensor:
-    """The k highest scores of every row, in any order: (B, N) -> (B, min(k, N))."""
+    """The k highest scores of every row, the least of them first: (B, N) -> (B, min(k, N))."""
     k = min(k, scores.shape[1])
-    if scores.device.type == "cpu" and k < scores.shape[1]:  # numpy's selection is vectorised, torch's is not
+    if scores.device.type == "cpu":  # numpy's selection is vectorised, torch's is not
         return torch.from_numpy(np.partition(scores.numpy(), -k, axis=1)[:, -k:])
-    return scores.topk(k, dim=1, sorted=False).values
+    return scores.topk(k, dim=1).values.flip(1)
 
 
 def softmax_contrastive(

@@ -30,7 +30,7 @@ class Posterior(NamedTuple):
         """One reparameterised draw, mean + noise * eps * std with eps ~ N(0, I); (B, D). The mean for a noise of 0."""
         if noise == 0:
             return self.mean
-        return self.mean + noise * torch.randn_like(self.mean) * (0.5 * self.logvar).exp()
+        return torch.addcmul(self.mean, torch.randn_like(self.mean), (0.5 * self.logvar).exp(), value=noise)
 
 
 class Dropout(nn.Module):
