@@ -125,21 +125,23 @@ class CMVAE(ContextRecommender):
         video, tune = self.share.gather(video, tune, len(videos))
         with torch.autocast(music.device.type, enabled=False):  # a temperature magnifies what half precision rounds off
             scores = self.training_scores(video, tune, videos, music)
-        same_music = music.unsqueeze(1) == music.unsqueeze(0)
-        same_pair = torch.eye(len(music), dtype=torch.bool, device=music.device)
-        masked = same_music if s.mask_same_music else same_pair
+        rows = music if s.mask_same_music else torch.arange(len(music), device=music.device)
+        masked = rows.unsqueeze(1) == rows.unsqueeze(0)
         popularity, weights = self.log_popularity[music], self.pair_weights(music)
         pairs = MatchedPairs(scores, masked, self.temperature, popularity, weights)
         kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
-        visual_error = acoustic_error = scores.new_zeros(())
+        visual_error = acoustic_error = kl_video = kl_music = scores.new_zeros(())
+        if kl_weight > 0:
+            kl_video = kl_to_standard_normal(self.learned_part(q_video))
+            kl_music = kl_to_standard_normal(self.learned_part(q_music))
         if decodes:
             video_source = self.decoding_latent(z_music, self.training_prior(videos))
             visual_error = self.decoders["visual"].error(video_source, visual)
             acoustic_error = self.decoders["acoustic"].error(z_video, acoustic)
         return LossTerms(
             matching=MATCHINGS[s.matching](pairs, s),
-            kl_video=kl_weight * kl_to_standard_normal(self.learned_part(q_video)),
-            kl_music=kl_weight * kl_to_standard_normal(self.learned_part(q_music)),
+            kl_video=kl_weight * kl_video,
+            kl_music=kl_weight * kl_music,
             reconstruction_visual=s.reconstruction_weight * visual_error,
             reconstruction_acoustic=s.reconstruction_weight * acoustic_error,
         )

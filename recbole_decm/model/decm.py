@@ -223,9 +223,9 @@ class DecCM(CMVAE):
     # --- the teacher ----------------------------------------------------------------------------------------------
     def _terms(self, videos, music, visual, acoustic, q_video, q_music):
         matcher = super()._terms(videos, music, visual, acoustic, q_video, q_music)
-        if self.teacher is None:
-            return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         weight = self.settings.teacher_weight
+        if self.teacher is None or weight == 0:
+            return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
         guides = self._teacher_posteriors(self.share.own(videos), self.share.own(music), visual, acoustic)
         teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
         own = (self.learned_part(q_video), self.learned_part(q_music))

@@ -116,13 +116,14 @@ class _HardestNegatives(torch.autograd.Function):
             gradient = videos.pushes(negatives)
             gradient += music.pushes(negatives.T).T
             gradient.diagonal().sub_(videos.pull + music.pull)
-            ctx.save_for_backward(gradient.mul_(0.5 / len(scores)))
+            ctx.save_for_backward(gradient)
         return 0.5 * (videos.loss + music.loss).mean()
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * factor, None, None, None
+        unscaled = factor.device.type == "cpu" and factor.item() == 1
+        return gradient if unscaled else gradient * factor, None, None, None
 
 
 class _Anchors(NamedTuple):
@@ -131,7 +132,7 @@ class _Anchors(NamedTuple):
     Attributes:
         loss: (B,) mean hinge of each anchor's negatives.
         threshold: (B,) the lowest score that an anchor still learns from.
-        weight: (B,) gradient of an anchor's loss by each score it learns from.
+        weight: (B,) gradient of the whole hinge by each score that an anchor learns from.
         chosen: (B,) number of scores it learns from.
     """
 
@@ -149,7 +150,7 @@ class _Anchors(NamedTuple):
         threshold = torch.maximum(hardest[:, 0], free)
         loss = (hardest - free.unsqueeze(1)).clamp_(min=0).sum(dim=1) / found
         chosen = (hardest >= threshold.unsqueeze(1)).sum(dim=1)
-        return cls(loss, threshold, 1 / found.to(loss.dtype), chosen)
+        return cls(loss, threshold, 0.5 / (len(loss) * found.to(loss.dtype)), chosen)
 
     @property
     def pull(self) -> Tensor:
@@ -157,7 +158,7 @@ class _Anchors(NamedTuple):
         return self.weight * self.chosen
 
     def pushes(self, negatives: Tensor) -> Tensor:
-        """(B, N) gradient of the anchors' summed loss by the negatives, anchors in rows."""
+        """(B, N) gradient of the hinge by the negatives, anchors in rows."""
         chosen = torch.empty_like(negatives)
         torch.ge(negatives, self.threshold.unsqueeze(1), out=chosen)
         excess = chosen.sum(dim=1) - self.chosen
