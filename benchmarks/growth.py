@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from recbole_decm import registry, teacher
+from recbole_decm.benchmark.cell import peak_memory
 from recbole_decm.quick_start import build
 
 MUSIC, PGC = 3_003, 2_000
@@ -67,7 +67,7 @@ def measure_here(folder: Path, name: str, batch: int, residency: str) -> dict[st
 
 
 def _peak() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak_memory() * 2**20)
 
 
 def measure(folder: Path, name: str, batch: int, residency: str, threads: int) -> dict[str, float]:

@@ -130,7 +130,13 @@ def run_main(arguments: Sequence[str] | None = None) -> int:
     if any(argument in ("-h", "--help") for argument in given):
         print(USAGE, end="")
         return 0
-    return guarded(lambda: _run([argument for argument in given if argument != "--debug"]), "--debug" in given)
+    status = guarded(lambda: _run([argument for argument in given if argument != "--debug"]), "--debug" in given)
+    if "RANK" in os.environ:
+        from recbole_decm.distributed import launch, processes
+
+        if processes.started_by_launcher():
+            launch.leave(status)
+    return status
 
 
 def _run(arguments: list[str]) -> None:

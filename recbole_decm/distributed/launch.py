@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -11,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import connection
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.multiprocessing as mp
@@ -69,6 +70,7 @@ def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, wor
             result = work(local_rank, *arguments)
         if local_rank == 0:
             report.send(("result", pickle.dumps(result)))
+        leave(0)
     except DecCMError as error:
         report.send(("error", type(error).__name__, str(error)[:4000]))
         sys.exit(2)
@@ -78,6 +80,16 @@ def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, wor
         traceback.print_exc()
         report.send(("error", "", f"{type(error).__name__}: {error}"[:4000]))
         sys.exit(1)
+
+
+def leave(status: int) -> NoReturn:
+    """End this process at once, with its output written: threads of torch.distributed can abort an interpreter that
+    cleans up around them ("terminate called without an active exception"), which would fail a run that is complete.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _cores() -> int:
