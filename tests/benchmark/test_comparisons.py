@@ -63,6 +63,15 @@ def test_a_seed_on_other_data_is_left_out(tmp_path):
     assert row["seeds"] == 1 and row["note"] == "1 seed left out: the data differ" and row["difference"] < 0.5
 
 
+def test_a_model_with_a_teacher_is_paired_with_one_without(tmp_path):
+    """The data of a teacher are a second part of the hash; the videos are the same."""
+    folder = write_benchmark(tmp_path, {"b": 0.0}, seeds=(1, 2), videos=10)
+    for seed in (1, 2):
+        write_cell(folder, "a", "sim", seed, {"test": {"ndcg@10": np.ones(10)}}, data_hash="sim-teacher")
+    row = only(compare_all(load_results(folder), ["test"], ["ndcg@10"], "b"), scheme="baseline")
+    assert (row["model"], row["videos"], row["simulations"], row["seeds"]) == ("a", 10, 1, 2)
+
+
 def test_other_videos_are_never_paired(tmp_path):
     folder = write_benchmark(tmp_path, {"a": 0.1, "b": 0.0}, seeds=(1, 2), videos=10)
     path = folder / "cells" / "a-sim-1-0a1b2c3d" / "videos.npz"

@@ -97,7 +97,7 @@ def write_benchmark(
                     dataset,
                     seed,
                     values,
-                    data_hash=f"{dataset}-{seed}" if per_seed else dataset,
+                    data_hash=f"{dataset}.{seed}" if per_seed else dataset,
                     more_metrics=dict.fromkeys(tests, more),
                     genres={
                         "names": GENRES,
