@@ -73,9 +73,8 @@ def scores_of(results: Results, model: str, dataset: str, test: str, metric: str
         return Scores({}, {}, {}, {})
     cells = cells[(cells["model"] == model) & (cells["dataset"] == dataset) & cells[column].notna()]
     data = cells["data_hash"] if "data_hash" in cells else pd.Series("", index=cells.index)
-    data = (
-        data.fillna("").astype(str).str.partition("-")[0]
-    )  # what follows is the teacher's data: the videos are the same
+    # What follows a dash is the teacher's data: the videos are the same.
+    data = data.fillna("").astype(str).map(lambda version: version.partition("-")[0])
     found = Scores({}, {}, {}, {})
     for key, seed, version, mean in zip(cells.index, cells["seed"], data, cells[column], strict=True):
         values = results.videos(key, test, metric)
