@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +103,7 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
 
     Returns:
         (rows, F) float16, float32 or float64 tensor on the mapped file, whose pages are read when they are used; and a
-        reader of its rows, None where a row does not lie in one piece.
+        reader of its rows, None where a row does not lie in one piece or the system has no ``preadv``.
 
     Raises:
         DataError: missing, truncated or no ``.npy``; holds objects (code); not 2-D floats; other row count; NaN.
@@ -121,7 +122,9 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
         raise DataError(f"{path}: expected a 2-D matrix of floats, found {found}.")
     if len(values) != rows:
         raise DataError(f"{path}: expected {rows} rows, one for each line of {ids_file}, found {len(values)}.")
-    reader = FileRows(path, values) if isinstance(values, np.memmap) and values.flags.c_contiguous else None
+    reader = None
+    if isinstance(values, np.memmap) and values.flags.c_contiguous and hasattr(os, "preadv"):
+        reader = FileRows(path, values)
     check_finite(reader or values, name, str(path))
     return torch.from_numpy(values), reader
 

@@ -50,6 +50,8 @@ class FileRows:
             DataError: the file was cut or cannot be read any more.
         """
         block = np.empty((len(rows), self.shape[1]), self.dtype)
+        if not len(rows):  # a process's share of a batch can be empty
+            return torch.from_numpy(block)
         bytes_of, size = block.data.cast("B"), self._row_bytes
         places = [[bytes_of[at : at + size]] for at in range(0, block.nbytes, size)]
         self._read(places, (self._start + rows.numpy() * size).tolist(), block.nbytes)

@@ -12,11 +12,11 @@ from torch import Tensor
 from recbole_decm.distributed.share import Share
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
+from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
 
 _ENCODE_ROWS = 8_192
-_SCORE_PAIRS = 65_536  # a pair costs two vectors of memory
 
 
 class LossTerms(NamedTuple):
@@ -29,7 +29,7 @@ class LossTerms(NamedTuple):
     reconstruction_acoustic: Tensor
 
 
-class CMVAE(ContextRecommender):
+class CMVAE(DotProductScores, ContextRecommender):
     """The variational cross-modal matcher, without teacher and without deconfounding.
 
     Batches hold ids alone; content vectors are looked up here. The score of a video and a music is the dot product of
@@ -226,21 +226,6 @@ class CMVAE(ContextRecommender):
     def catalogue_ids(self, first: int = 1) -> tuple[Tensor, ...]:
         """The ids of the catalogue from ``first`` on, in blocks to be encoded at a time; id 0 is the padding."""
         return torch.arange(first, len(self.acoustic)).split(_ENCODE_ROWS)
-
-    def score_matrix(self, videos: Tensor) -> Tensor:
-        """Scores of (B,) video ids with the whole catalogue as one matrix product, (B, n_music)."""
-        return self.video_vectors(videos) @ self.music_vectors().T
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Scores of videos with the whole catalogue, flat: (B * n_music,)."""
-        return self.score_matrix(interaction[self.USER_ID]).view(-1)
-
-    def predict(self, interaction) -> Tensor:
-        """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
-        videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        video, music = self.video_vectors(videos), self.music_vectors()
-        blocks = zip(index.split(_SCORE_PAIRS), interaction[self.ITEM_ID].split(_SCORE_PAIRS), strict=True)
-        return torch.cat([(video[rows] * music[ids]).sum(dim=1) for rows, ids in blocks])
 
 
 class DecCMTeacher(CMVAE):

@@ -46,6 +46,7 @@ def test_vectors_on_disk_take_no_memory(tmp_path, residency, most):
 def test_rows_are_those_of_the_file(tmp_path, dtype, order):
     values = np.asarray(np.random.default_rng(1).normal(size=(9, 5)), dtype=dtype, order=order)
     matrix = place(on_file(tmp_path / "v.npy", values), "disk", torch.device("cpu"))
+    assert matrix.lookup(torch.zeros(0, dtype=torch.int64)).shape == (0, 5)
     rows = torch.tensor([8, 0, 8, 3])
     assert torch.equal(matrix.lookup(rows), torch.from_numpy(values[rows.numpy()].astype(np.float32)))
 

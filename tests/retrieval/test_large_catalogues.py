@@ -21,7 +21,7 @@ def test_pairs_are_scored_in_blocks(planted, backdoor, monkeypatch):
     pairs = {"video_id": videos, "music_id": torch.randint(1, 41, (500,), generator=generator)}
     with torch.no_grad():
         whole = model.eval().predict(pairs)
-        monkeypatch.setattr("recbole_decm.model.cmvae._SCORE_PAIRS", 7)
+        monkeypatch.setattr("recbole_decm.model.scores.PAIR_CELLS", 7 * 64)
         monkeypatch.setattr("recbole_decm.model.decm._EXACT_CELLS", 3 * model.n_items)
         most = []
         matrix = model.score_matrix

@@ -9,14 +9,14 @@ from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import Settings
 
 BLOCK_ROWS = 8_192
 """Rows of features that are in memory at a time."""
-_PAIR_CELLS = 2**24  # products of two vectors in memory at a time, in numbers
 
 
-class ContentBaseline(ContextRecommender):
+class ContentBaseline(DotProductScores, ContextRecommender):
     """A model that is fitted to the features of the training pairs in one step, without gradients.
 
     What it learns are buffers, so that checkpoints and evaluation are those of every other model. Subclasses give
@@ -84,20 +84,3 @@ class ContentBaseline(ContextRecommender):
     def acoustic_of(self, music: Tensor) -> Tensor:
         """(N,) music ids -> (N, F_m) float32 on the model's device."""
         return self.acoustic.lookup(music).to(self.device)
-
-    # --- scores ---------------------------------------------------------------------------------------------------
-    def score_matrix(self, videos: Tensor) -> Tensor:
-        """Scores of (B,) video ids with the whole catalogue, (B, n_music)."""
-        return self.video_vectors(videos) @ self.music_vectors().T
-
-    def full_sort_predict(self, interaction) -> Tensor:
-        """Scores of videos with the whole catalogue, flat: (B * n_music,)."""
-        return self.score_matrix(interaction[self.USER_ID]).view(-1)
-
-    def predict(self, interaction) -> Tensor:
-        """Scores of given (video, music) pairs, (B,); each distinct video is mapped once."""
-        videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
-        video, music, items = self.video_vectors(videos), self.music_vectors(), interaction[self.ITEM_ID]
-        step = max(1, _PAIR_CELLS // video.shape[1])
-        parts = zip(index.split(step), items.split(step), strict=True)
-        return torch.cat([(video[rows] * music[columns]).sum(dim=1) for rows, columns in parts])

@@ -16,6 +16,7 @@ from recbole_decm.audit.run import audit
 from recbole_decm.checkpoint import read_checkpoint
 from recbole_decm.data.atomic import read_columns
 from recbole_decm.errors import CheckpointError, ConfigError
+from recbole_decm.model import scores
 from recbole_decm.model.baselines import content, fitted
 from recbole_decm.quick_start import build, evaluate, fit, run_config
 
@@ -71,7 +72,7 @@ def test_given_candidates_score_as_the_catalogue_does(model, joint, monkeypatch)
     net.eval()
     videos = torch.from_numpy(valid.users)
     whole = net.score_matrix(videos)
-    for module, name, rows in ((content, "BLOCK_ROWS", 50), (content, "_PAIR_CELLS", 100), (fitted, "_QUERY_ROWS", 7)):
+    for module, name, rows in ((content, "BLOCK_ROWS", 50), (scores, "PAIR_CELLS", 100), (fitted, "_QUERY_ROWS", 7)):
         monkeypatch.setattr(module, name, rows)
     assert torch.allclose(net.score_matrix(videos), whole, atol=1e-5)
     assert torch.equal(net.full_sort_predict(Interaction({"video_id": videos})), net.score_matrix(videos).view(-1))
