@@ -33,6 +33,13 @@ class ReportOptions:
     title: str = "Benchmark"
 
 
+def specified_options(results: Results) -> ReportOptions:
+    """What the specification in a benchmark's folder says of its report; the defaults where it says nothing."""
+    keys = {"metric": "main_metric", "test": "main_test", "baseline": "baseline", "title": "title"}
+    said = {option: results.specified(key) for option, key in keys.items()}
+    return ReportOptions(**{option: value for option, value in said.items() if isinstance(value, str)})
+
+
 def write_report(folder: Path, options: ReportOptions) -> None:
     """Analyse what is in ``folder`` and write the four files there, each whole or not at all.
 

@@ -86,12 +86,17 @@ class Results:
         found, _ = _read_json(self.folder / "cells" / key / "curves.json")
         return {part: found.get(part) or {} for part in ("losses", "valid")}
 
-    def _specified(self, part: str) -> list[str]:
+    def specified(self, key: str) -> object:
+        """What the folder's specification has under a key; None where it has nothing, or cannot be read."""
         try:
-            values = (yaml.safe_load(self.specification) or {}).get(part) or []
+            return (yaml.safe_load(self.specification) or {}).get(key)
         except (yaml.YAMLError, AttributeError):
-            return []
-        return [label for label in map(_label, values) if label is not None]
+            return None
+
+    def _specified(self, part: str) -> list[str]:
+        values = self.specified(part)
+        labels = map(_label, values) if isinstance(values, list) else ()
+        return [label for label in labels if label is not None]
 
 
 def load_results(folder: Path) -> Results:

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers.benchmark_folder import write_benchmark, write_cell
 
 from recbole_decm.benchmark import plots, plots_lists, report
@@ -220,6 +221,16 @@ def test_the_command(folder, capsys, tmp_path):
     assert "baseline: expected one of Plus, Base, Pop, found 'Bas'. Did you mean 'Base'?" in capsys.readouterr().err
     assert main(["benchmark-report", str(tmp_path / "nowhere")]) == 2
     assert "expected the output of recbole-decm benchmark" in capsys.readouterr().err
+
+
+def test_the_command_asks_the_folders_specification(folder):
+    said = {"title": "Said", "main_metric": "recall@10", "main_test": "test", "baseline": "Base", "models": ["Base"]}
+    (folder / "specification.yaml").write_text(yaml.safe_dump(said))
+    assert main(["benchmark-report", str(folder)]) == 0
+    text = (folder / "table.md").read_text()
+    assert text.startswith("# Said\n\n| model | sim Recall@10") and "than Base at 0.05" in text
+    assert main(["benchmark-report", str(folder), "--title=Other"]) == 0
+    assert (folder / "table.md").read_text() == text.replace("Said", "Other", 1)
 
 
 def test_no_cells(tmp_path):
