@@ -25,6 +25,6 @@ def import_weights_command(
 
     Every name and shape is checked against the data set. ARGUMENTS are --key=value, such as --data_path=DIR.
     """
-    from recbole_decm.import_weights import import_weights
+    from recbole_decm.fidelity.import_weights import import_weights
 
     click.echo(import_weights(weights, dataset, out, teacher=teacher, overwrite=overwrite, arguments=arguments))
