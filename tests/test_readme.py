@@ -14,7 +14,7 @@ import yaml
 from helpers.released_layout import write_released
 
 from recbole_decm.cli import main, run_main
-from recbole_decm.config import read_yaml
+from recbole_decm.config_values import read_yaml
 from recbole_decm.quick_start import run
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -43,7 +43,7 @@ def tune_command(
 
     from recbole_decm.benchmark.space import parse_space
     from recbole_decm.benchmark.tune import tune
-    from recbole_decm.config import (
+    from recbole_decm.config_values import (
         find_config_file,
         merge,
         parse_arguments,
