@@ -1,5 +1,5 @@
 # make run   train DecCM on the data set that ships with the project, next to CMVAE and Pop
-# make test  run the tests
+# make test  run the tests, a process a core
 # make check lint, format and types
 # make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
 # make bench-distributed  two processes against two threads
@@ -14,7 +14,7 @@ run: $(VENV)/.installed
 	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

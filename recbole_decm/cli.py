@@ -140,7 +140,7 @@ def run_main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> None:
-    from recbole_decm.config import parse_arguments, read_config_files, take_config_files
+    from recbole_decm.config_values import parse_arguments, read_config_files, take_config_files
     from recbole_decm.quick_start import run
 
     values = parse_arguments(arguments)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 from tabulate import tabulate
 
-from recbole_decm.config import DecCMConfig, parse_arguments
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import parse_arguments
 from recbole_decm.errors import ConfigError
 from recbole_decm.quick_start import run_config
 

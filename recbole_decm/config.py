@@ -2,13 +2,12 @@
 
 Precedence is RecBole's: command line > config_dict > config files > data set YAML > model YAML > overall YAML.
 The values that ``objective: NAME`` stands for lie between config files and data set YAML.
-The dict-valued keys in :data:`MERGED_KEYS` are merged entry by entry, so that ``eval_args: {mode: uni100}`` keeps the
-split that a lower layer chose.
+The dict-valued keys in :data:`recbole_decm.config_values.MERGED_KEYS` are merged entry by entry, so that
+``eval_args: {mode: uni100}`` keeps the split that a lower layer chose.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -16,12 +15,21 @@ from pathlib import Path
 
 import recbole
 import torch
-import yaml
 from recbole.config import Config
 from recbole.evaluator import metric_types
 from recbole.utils import argument_list
 
 from recbole_decm import compat, registry
+from recbole_decm.config_values import (
+    Loader,
+    find_config_file,  # noqa: F401  it used to be here
+    merge,
+    parse_arguments,
+    parse_value,
+    read_config_files,
+    read_yaml,
+    take_config_files,
+)
 from recbole_decm.distributed import group
 from recbole_decm.distributed.processes import Processes
 from recbole_decm.distributed.share import Share
@@ -29,120 +37,9 @@ from recbole_decm.errors import ConfigError
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.paths import shipped
 
-MERGED_KEYS = ("eval_args", "feature_reduce", "teacher_config")
 RUN_KEYS = {"model", "dataset", "config_files", "MODEL_TYPE", "numerical_features"}
 RUN_KEYS |= {"nproc", "world_size", "ip", "port", "group_offset", "offset", "local_rank"}
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-3 as a number, as RecBole does, and refuses a key that appears twice."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(None, None, f"key '{key}' appears twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*|\d[\d_]*(?=[eE]))(?:[eE][-+]?\d+)?$"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(path: Path) -> dict:
-    """Read a YAML mapping.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, is not a mapping, or holds a key twice.
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{path}: expected a YAML file, but {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected 'key: value' lines, found a {type(values).__name__}.")
-    return values
-
-
-def merge(*layers: dict) -> dict:
-    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts."""
-    merged: dict = {}
-    for layer in layers:
-        for key, value in layer.items():
-            below = merged.get(key)
-            if key in MERGED_KEYS and isinstance(below, dict) and isinstance(value, dict):
-                value = {**below, **value}
-            merged[key] = value
-    return merged
-
-
-def parse_value(text: str) -> object:
-    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        try:
-            return yaml.load(text, Loader=_Loader) if text.lstrip()[:1] in "[{" else _WORDS.get(text.lower(), text)
-        except yaml.YAMLError:
-            return text
-
-
-_WORDS = {"true": True, "false": False, "none": None, "null": None, "~": None}
-
-
-def parse_arguments(arguments: Sequence[str]) -> dict:
-    """Parse ``--key=value`` arguments.
-
-    Raises:
-        ConfigError: an argument of another form, or a key given twice with different values.
-    """
-    values: dict = {}
-    for argument in arguments:
-        key, equals, text = argument[2:].partition("=")
-        if not argument.startswith("--") or not equals or not key:
-            raise ConfigError(f"command line: expected arguments of the form --key=value, found '{argument}'.")
-        value = parse_value(text)
-        if key in values and values[key] != value:
-            raise ConfigError(f"command line: --{key} is given twice, as {values[key]!r} and {value!r}. Keep one.")
-        values[key] = value
-    return values
-
-
-def take_config_files(values: dict) -> list[str]:
-    """Remove ``config_files`` from parsed values: the paths as a list, empty where none are given.
-
-    Raises:
-        ConfigError: neither a text of paths separated by spaces nor a list.
-    """
-    files = values.pop("config_files", None) or []
-    if not isinstance(files, (str, list)):
-        raise ConfigError(f"config_files: expected paths separated by spaces, found {files!r}.")
-    return files.split() if isinstance(files, str) else list(files)
-
-
-def read_config_files(files: Iterable[str | Path]) -> dict:
-    """Values of config files by path or by their name below ``properties``; later ones win."""
-    return merge(*(read_yaml(find_config_file(file)) for file in files))
-
-
-def find_config_file(name: str | Path) -> Path:
-    """A config file by its path, or by its path below ``properties`` as shipped (``ablation/released.yaml``)."""
-    path = Path(name)
-    if path.is_file():
-        return path
-    parts = path.parts[1:] if path.parts and path.parts[0] == "properties" else path.parts
-    inside = shipped("properties").joinpath(*parts)
-    return inside if not path.is_absolute() and inside.is_file() else path
 
 
 class DecCMConfig(Config):
@@ -188,7 +85,7 @@ class DecCMConfig(Config):
         }
 
     def _build_yaml_loader(self):
-        return _Loader
+        return Loader
 
     def _load_config_files(self, file_list):
         return read_config_files(file_list or [])

@@ -16,14 +16,8 @@ from recbole.utils import init_logger, init_seed, set_color
 
 from recbole_decm import registry, teacher
 from recbole_decm.checkpoint import read_checkpoint
-from recbole_decm.config import (
-    RECBOLE_PROPERTIES,
-    DecCMConfig,
-    parse_arguments,
-    read_config_files,
-    read_yaml,
-    take_config_files,
-)
+from recbole_decm.config import RECBOLE_PROPERTIES, DecCMConfig
+from recbole_decm.config_values import parse_arguments, read_config_files, read_yaml, take_config_files
 from recbole_decm.data.atomic import write_text
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import extra_test_loaders

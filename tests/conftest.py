@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the data are small, and every core has a process of the tests
 
 import pytest
 import torch
 from helpers.planted import write_planted
 
-torch.set_num_threads(1)  # the data are small, and test machines are shared
+torch.set_num_threads(1)
 PROJECT = Path(__file__).resolve().parent.parent
 
 

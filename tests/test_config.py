@@ -1,11 +1,11 @@
-"""Precedence, strict keys, literal values."""
+"""Precedence, strict keys, checked values."""
 
 from __future__ import annotations
 
 import pytest
 from helpers.running import make_config
 
-from recbole_decm.config import DecCMConfig, find_config_file, parse_arguments, parse_value, read_yaml
+from recbole_decm.config import DecCMConfig
 from recbole_decm.errors import ConfigError
 
 
@@ -37,41 +37,6 @@ def test_eval_args_are_merged_not_replaced(planted):
         "valid": "uni20",
         "test": "uni20",
     }
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1e-3", 0.001),
-        ("[1, 2]", [1, 2]),
-        ("{'mode':'full'}", {"mode": "full"}),
-        ("{mode: full}", {"mode": "full"}),
-        ("true", True),
-        ("False", False),
-        ("~", None),
-        ("none", None),
-        ("sim", "sim"),
-        ("__import__('os').getcwd()", "__import__('os').getcwd()"),  # RecBole would run it
-        ("a=b", "a=b"),
-    ],
-)
-def test_values_are_literals_and_never_evaluated(text, value):
-    assert parse_value(text) == value
-    assert parse_arguments([f"--key={text}"]) == {"key": value}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--epochs", "3"], "--key=value, found '--epochs'"),
-        (["epochs=3"], "found 'epochs=3'"),
-        (["--=3"], "found '--=3'"),
-        (["--epochs=3", "--epochs=4"], "--epochs is given twice, as 3 and 4"),
-    ],
-)
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        parse_arguments(arguments)
 
 
 @pytest.mark.parametrize(
@@ -108,29 +73,9 @@ def test_unknown_model_and_data_set_name_the_nearest(planted):
         make_config("DecCM", planted, dataset="plantd")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: [1", "expected YAML"),
-        ("- a\n- b\n", "expected 'key: value' lines, found a list"),
-        ("epochs: 1\nepochs: 2\n", "key 'epochs' appears twice"),
-    ],
-)
-def test_bad_config_file(tmp_path, text, message):
-    path = tmp_path / "bad.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=rf"bad\.yaml.*{message}"):
-        read_yaml(path)
-
-
 def test_missing_config_file(planted):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: expected a YAML file, but No such file"):
         DecCMConfig("DecCM", "planted", ["nowhere.yaml"], {"data_path": str(planted)})
-
-
-def test_shipped_config_files_are_found_from_any_folder():
-    assert find_config_file("properties/overall.yaml") == find_config_file("overall.yaml")
-    assert find_config_file("overall.yaml").is_file()
 
 
 def test_sys_argv_is_never_read(planted, monkeypatch):

@@ -10,7 +10,8 @@ from helpers.released_layout import write_released
 from helpers.running import make_config
 
 from recbole_decm import teacher
-from recbole_decm.config import DecCMConfig, read_yaml
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import read_yaml
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.data.released import import_released

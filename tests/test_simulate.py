@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from recbole_decm.config import read_yaml
+from recbole_decm.config_values import read_yaml
 from recbole_decm.data.atomic import parse_matrix, read_columns
 from recbole_decm.errors import ConfigError
 from recbole_decm.simulate import SimulationConfig, genre_sizes, simulate

@@ -8,7 +8,8 @@ from statistics import mean, stdev
 
 from tabulate import tabulate
 
-from recbole_decm.config import DecCMConfig, parse_arguments
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import parse_arguments
 from recbole_decm.errors import ConfigError
 from recbole_decm.quick_start import fit, start_logging
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from recbole_decm.benchmark.datasets import needed_bytes, remove_unfinished
 from recbole_decm.benchmark.spec import Specification
-from recbole_decm.config import read_yaml
+from recbole_decm.config_values import read_yaml
 from recbole_decm.data.atomic import write_text
 from recbole_decm.errors import ConfigError
 

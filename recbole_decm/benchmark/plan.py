@@ -9,7 +9,8 @@ from typing import Any
 
 from recbole_decm.benchmark import datasets
 from recbole_decm.benchmark.spec import DataEntry, ModelEntry, Specification, digest, slug
-from recbole_decm.config import DecCMConfig, merge, read_config_files
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import merge, read_config_files
 from recbole_decm.errors import ConfigError
 from recbole_decm.registry import suggest
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from recbole_decm.benchmark.space import parse_space
 from recbole_decm.benchmark.spec import RESERVED, DataEntry, ModelEntry, Search, Specification, slug
-from recbole_decm.config import find_config_file, read_yaml
+from recbole_decm.config_values import find_config_file, read_yaml
 from recbole_decm.errors import ConfigError
 from recbole_decm.registry import suggest
 from recbole_decm.simulate import SimulationConfig

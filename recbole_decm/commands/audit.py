@@ -8,11 +8,10 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.commands.options import TAKES_KEYS
 
-@click.command(
-    "audit",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+
+@click.command("audit", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for audit.json and audit.html.")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Length of the lists.")

@@ -7,27 +7,15 @@ import time
 
 import click
 
-
-def _names(_ctx, _param, value: str) -> list[str]:
-    return [name for name in value.replace(",", " ").split() if name]
+from recbole_decm.commands.options import TAKES_KEYS, names, seeds_option
 
 
-def _seeds(ctx, param, value: str) -> list[int]:
-    try:
-        return [int(seed) for seed in _names(ctx, param, value)]
-    except ValueError as error:
-        raise click.BadParameter(f"expected integers separated by commas, found '{value}'") from error
-
-
-@click.command(
-    "compare",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+@click.command("compare", context_settings=TAKES_KEYS)
 @click.option(
-    "--models", default="DecCM,CMVAE,Pop", show_default=True, callback=_names, help="Model names, comma-separated."
+    "--models", default="DecCM,CMVAE,Pop", show_default=True, callback=names, help="Model names, comma-separated."
 )
 @click.option("--dataset", default="sim", show_default=True, help="Data set name.")
-@click.option("--seeds", default="2020", show_default=True, callback=_seeds, help="Seeds, comma-separated.")
+@seeds_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def compare_command(models: list[str], dataset: str, seeds: list[int], arguments: tuple[str, ...]) -> None:
     """Train several models on one data set and print their test metrics in one table.

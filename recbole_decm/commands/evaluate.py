@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.commands.options import TAKES_KEYS
 
-@click.command(
-    "evaluate",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+
+@click.command("evaluate", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--dataset", help="Data set; by default the one the checkpoint was trained on.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

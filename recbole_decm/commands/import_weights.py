@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.commands.options import TAKES_KEYS
+
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(
-    "import-weights",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+@click.command("import-weights", context_settings=TAKES_KEYS)
 @click.argument("weights", type=_FILE)
 @click.option("--dataset", required=True, help="Data set that the weights belong to.")
 @click.option("--out", type=_FILE, required=True, help="The checkpoint to write.")
@@ -26,6 +25,6 @@ def import_weights_command(
 
     Every name and shape is checked against the data set. ARGUMENTS are --key=value, such as --data_path=DIR.
     """
-    from recbole_decm.import_weights import import_weights
+    from recbole_decm.fidelity.import_weights import import_weights
 
     click.echo(import_weights(weights, dataset, out, teacher=teacher, overwrite=overwrite, arguments=arguments))

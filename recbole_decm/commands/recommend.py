@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.commands.options import TAKES_KEYS
 
-@click.command(
-    "recommend",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+
+@click.command("recommend", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--videos", type=click.Path(path_type=Path), help="Features of the videos: .npy, one row a video.")
 @click.option("--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .npy.")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from recbole_decm.cli import USAGE, run_main
+from recbole_decm.commands.options import TAKES_KEYS
 
 
 @click.command(
     "run",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    context_settings=TAKES_KEYS | {"help_option_names": []},
     help=USAGE,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

@@ -6,26 +6,20 @@ import sys
 
 import click
 
-from recbole_decm.commands.compare import _seeds
+from recbole_decm.commands.options import TAKES_KEYS, numbers, seeds_option
 
 
-def _weights(_ctx, _param, value: str) -> list[float]:
-    try:
-        return [float(part) for part in value.replace(",", " ").split()]
-    except ValueError as error:
-        raise click.BadParameter(f"expected numbers separated by commas, found '{value}'") from error
-
-
-@click.command(
-    "teacher-sweep",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+@click.command("teacher-sweep", context_settings=TAKES_KEYS)
 @click.option("--model", default="DecCM", show_default=True, help="A model with a teacher.")
 @click.option("--dataset", default="sim", show_default=True, help="Data set name.")
 @click.option(
-    "--weights", default="0,0.01,0.1,1", show_default=True, callback=_weights, help="Weights; 0 is always among them."
+    "--weights",
+    default="0,0.01,0.1,1",
+    show_default=True,
+    callback=numbers(float, "numbers"),
+    help="Weights; 0 is always among them.",
 )
-@click.option("--seeds", default="2020", show_default=True, callback=_seeds, help="Seeds, comma-separated.")
+@seeds_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def teacher_sweep_command(
     model: str, dataset: str, weights: list[float], seeds: list[int], arguments: tuple[str, ...]

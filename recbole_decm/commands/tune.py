@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.commands.options import TAKES_KEYS
 
-@click.command(
-    "tune",
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]},
-)
+
+@click.command("tune", context_settings=TAKES_KEYS)
 @click.option("--model", default="DecCMPlus", show_default=True, help="A model, ours or RecBole's.")
 @click.option("--dataset", default="sim", show_default=True, help="Data set name.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials in all.")
@@ -44,7 +43,7 @@ def tune_command(
 
     from recbole_decm.benchmark.space import parse_space
     from recbole_decm.benchmark.tune import tune
-    from recbole_decm.config import (
+    from recbole_decm.config_values import (
         find_config_file,
         merge,
         parse_arguments,

@@ -19,8 +19,8 @@ def verify_released_command(files: tuple[Path, ...], tolerance: float, failures_
     """
     from tabulate import tabulate
 
-    from recbole_decm.golden import read_golden
-    from recbole_decm.verify import verify
+    from recbole_decm.fidelity.golden import read_golden
+    from recbole_decm.fidelity.verify import verify
 
     disagreeing = 0
     for path in files:

@@ -6,26 +6,21 @@ that candidate lists and per-video results can be compared between models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data.dataset import Dataset
-from recbole.utils import FeatureSource, FeatureType, ModelType
+from recbole.utils import FeatureType
 
-from recbole_decm import registry
-from recbole_decm.data import atomic, priors
-from recbole_decm.data.features import FeatureMatrix, open_npy, place, reduce_features
-from recbole_decm.data.file_rows import FileRows
+from recbole_decm.data import priors
+from recbole_decm.data.dataset_files import MUSIC, VIDEO, FilesDataset
+from recbole_decm.data.features import FeatureMatrix, place, reduce_features
 from recbole_decm.errors import ConfigError, DataError
 
-VIDEO, MUSIC = FeatureSource.USER, FeatureSource.ITEM
 
-
-class DecCMDataset(Dataset):
+class DecCMDataset(FilesDataset):
     """Interactions of videos (users) with music (items), their content vectors and the uploaders' priors.
 
     Attributes set after :meth:`build`, on every split:
@@ -34,182 +29,6 @@ class DecCMDataset(Dataset):
         prior_mean: (K,) float32, mean of the priors over the training rows.
         popularity: (n_music,) int64, training interactions of each music.
     """
-
-    # --- reading ------------------------------------------------------------------------------------------------
-    def _get_field_from_config(self):
-        super()._get_field_from_config()
-        config, model = self.config, self.config.model_class
-        self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
-        self.prior_field, self.genre_field = config["PRIOR_FIELD"], config["GENRE_FIELD"]
-        self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
-        self.for_matching = getattr(model, "uses_content", False)
-        self.for_context = not self.for_matching and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE)
-        needed = registry.resources_of(config["metrics"])
-        self.needs_prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in needed
-        self.needs_genre = "data.genre_membership" in needed or config["confounder_fusion"] == "genre"
-        self.needs_genre |= self.needs_prior and config["uploader_prior"] == "train"
-        self.needs_genre |= getattr(model, "uses_genre", False)
-        self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
-        self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
-        self._files: dict[str, FileRows | None] = {}
-        self.features: dict[str, FeatureMatrix] = {}
-        self.uploader_prior: torch.Tensor | None = None
-        self.prior_mean: torch.Tensor | None = None
-        self.popularity = np.zeros(0, dtype=np.int64)
-
-    def _load_data(self, token, dataset_path):
-        folder = Path(dataset_path)
-        splits = self.benchmark_filename_list
-        if splits is not None and not isinstance(splits, list):
-            raise ConfigError(f"benchmark_filename: expected a list such as [train, valid, test], found {splits!r}.")
-        names = [f"{token}.inter"] if splits is None else [f"{token}.{split}.inter" for split in splits]
-        names += [f"{token}.user"] if self.for_matching or self.needs_prior else []
-        names += [f"{token}.item"] if self.for_matching or self.needs_genre else []
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise DataError(f"{folder}: expected the files {', '.join(names)}; missing: {', '.join(missing)}.")
-        super()._load_data(token, dataset_path)
-        if self.for_matching or self.for_context:
-            self._load_feature_files(folder, token)
-        if self.for_matching:
-            self._require_vectors(folder, token)
-        self._require_confounder(folder, token)
-
-    def _load_feat(self, filepath, source):
-        """Read one atomic file; content vectors become matrices and do not enter the frame."""
-        path = Path(filepath)
-        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
-        header = atomic.read_header(path, separator, encoding)
-        self.check_header(path, header, source)
-        load_col, unload_col = self._get_load_and_unload_col(source)
-        fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
-        read_by_model = self._fields_the_model_reads(fields, source)
-        if not read_by_model:
-            return None
-        fields = [f for f in fields if f in read_by_model or f in self._fields_beside_the_model(source)]
-        cells = atomic.read_columns(path, fields, separator, encoding)
-        if cells.empty:
-            raise DataError(f"{path}: expected at least one line below the header, found none.")
-        frame = {}
-        for field in fields:
-            kind = FeatureType(header[field])
-            column = cells[field].to_numpy()
-            if (source, field) in ((MUSIC, self.genre_field), (VIDEO, self.uploader_field)):
-                rows = [cell.split() for cell in column] if kind == FeatureType.TOKEN_SEQ else column
-                self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
-            if field not in read_by_model:
-                continue
-            if source in (VIDEO, MUSIC) and field in (self.visual_field, self.acoustic_field, self.prior_field):
-                matrix = atomic.parse_matrix(path, field, column, self.config["seq_separator"])
-                self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
-                continue
-            frame[field] = self._parse(path, field, kind, column, source)
-        frame = pd.DataFrame(frame)
-        self._check_ids(path, frame, source)
-        return frame
-
-    def check_header(self, path, header, source):
-        """Raise DataError unless a file of this kind has its ids, and every field that is known its type."""
-        expected = {}
-        if source == FeatureSource.INTERACTION:
-            expected = {self.uid_field: ["token"], self.iid_field: ["token"]}
-        elif source in (VIDEO, MUSIC):
-            expected = {self._id_field(source): ["token"]}
-        known = {self.visual_field: ["float_seq"], self.acoustic_field: ["float_seq"], self.prior_field: ["float_seq"]}
-        known |= {self.genre_field: ["token_seq", "token"], self.uploader_field: ["token"], self.ipw_field: ["float"]}
-        expected |= {field: kinds for field, kinds in known.items() if field in header}
-        atomic.require_fields(path, header, expected)
-
-    def _id_field(self, source):
-        return self.uid_field if source == VIDEO else self.iid_field
-
-    def _fields_the_model_reads(self, fields, source):
-        wants_prior = self._reads_prior and source == VIDEO
-        if source not in (VIDEO, MUSIC) or self.for_context:
-            return [field for field in fields if field != self.prior_field or wants_prior]
-        if not self.for_matching:  # collaborative models: ids alone, so that every model ranks the same catalogue
-            own = {self._id_field(source)} | ({self.prior_field} if wants_prior else set())
-            return [field for field in fields if field in own]
-        files = self.config["feature_files"] or {}
-        skipped = set(files) | (set() if self._reads_prior else {self.prior_field})
-        return [field for field in fields if field not in skipped]
-
-    def _fields_beside_the_model(self, source):
-        """Fields that metrics and priors need of models that do not carry them: kept as text, outside the frame."""
-        if source == MUSIC and self.needs_genre:
-            return {self.genre_field}
-        needs_uploader = self.needs_prior and self.config["uploader_prior"] == "train"
-        return {self.uploader_field} if source == VIDEO and needs_uploader else set()
-
-    @property
-    def _reads_prior(self):
-        return self.needs_prior and self.config["uploader_prior"] == "read"
-
-    def _parse(self, path, field, kind, column, source):
-        self.field2source[field] = source
-        self.field2type[field] = kind
-        self.field2bucketnum |= {field: 2} if kind in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ) else {}
-        if kind == FeatureType.TOKEN:
-            self.field2seqlen[field] = 1
-            empty = np.flatnonzero(column == "")
-            if empty.size and field in (self.uid_field, self.iid_field):
-                raise DataError(f"{path}, line {empty[0] + 2}: expected a token in '{field}', found an empty cell.")
-            return column
-        if kind == FeatureType.FLOAT:
-            self.field2seqlen[field] = 1
-            return atomic.parse_floats(path, field, column)
-        rows = [np.array(cell.split(), dtype=object) for cell in column]
-        if kind == FeatureType.FLOAT_SEQ:
-            rows = [row.astype(np.float64) for row in rows]
-        most = (self.config["seq_len"] or {}).get(field)
-        rows = [row[:most] for row in rows] if most else rows
-        self.field2seqlen[field] = max(map(len, rows))
-        return pd.Series(rows, dtype=object)
-
-    def _check_ids(self, path, frame, source):
-        if source not in (VIDEO, MUSIC):
-            return
-        field = self._id_field(source)
-        again = np.flatnonzero(frame[field].duplicated().to_numpy())
-        if again.size:
-            raise DataError(
-                f"{path}, line {again[0] + 2}: expected each '{field}' once, found '{frame[field][again[0]]}' again."
-            )
-
-    def _load_feature_files(self, folder, token):
-        files = self.config["feature_files"] or {}
-        for field, name in files.items():
-            if field not in (self.visual_field, self.acoustic_field):
-                raise ConfigError(
-                    f"feature_files: expected '{self.visual_field}' and '{self.acoustic_field}', found '{field}'."
-                )
-            source = VIDEO if field == self.visual_field else MUSIC
-            tokens = getattr(self, f"{source.value}_feat")[self._id_field(source)].to_numpy()
-            ids_file = folder / f"{token}.{source.value}"
-            values, self._files[field] = open_npy(folder / name, field, len(tokens), ids_file)
-            self._vectors[field] = (tokens, values)
-
-    def _require_vectors(self, folder, token):
-        needed = {self.visual_field: "user", self.acoustic_field: "item"}
-        for field, suffix in needed.items():
-            if field not in self._vectors:
-                raise DataError(
-                    f"{folder / token}.{suffix}: expected a field '{field}:float_seq' or an entry of feature_files, "
-                    "found neither."
-                )
-
-    def _require_confounder(self, folder, token):
-        """The uploaders' priors and the genres, where the model or a metric (GenreKL, MajorityShare) needs them."""
-        if self._reads_prior:
-            if self.prior_field not in self._vectors:
-                raise DataError(
-                    f"{folder / token}.user: expected a field '{self.prior_field}:float_seq' or uploader_prior: train, "
-                    "found neither."
-                )
-            matrix = self._vectors[self.prior_field][1].numpy()
-            priors.check_priors(matrix, folder / f"{token}.user", self.prior_field)
-        if self.needs_genre and self.genre_field not in self._tokens:
-            raise DataError(f"{folder / token}.item: expected a field '{self.genre_field}:token_seq', found none.")
 
     # --- ids ----------------------------------------------------------------------------------------------------
     def _data_processing(self):

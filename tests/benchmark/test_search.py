@@ -16,7 +16,8 @@ from recbole_decm.benchmark.reading import read_specification
 from recbole_decm.benchmark.space import Parameter
 from recbole_decm.benchmark.tune import tune
 from recbole_decm.cli import main
-from recbole_decm.config import DecCMConfig, read_yaml
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import read_yaml
 from recbole_decm.errors import ConfigError, DecCMError
 
 OUT = Path("out")

@@ -6,7 +6,8 @@ import optuna
 import pytest
 
 from recbole_decm.benchmark.space import Parameter, parse_space
-from recbole_decm.config import DecCMConfig, read_yaml
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import read_yaml
 from recbole_decm.errors import ConfigError
 from recbole_decm.paths import shipped
 

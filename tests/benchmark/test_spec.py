@@ -9,7 +9,8 @@ import yaml
 
 from recbole_decm.benchmark.plan import cells_of, check, values_of
 from recbole_decm.benchmark.reading import read_specification
-from recbole_decm.config import DecCMConfig, read_yaml
+from recbole_decm.config import DecCMConfig
+from recbole_decm.config_values import read_yaml
 from recbole_decm.errors import ConfigError
 from recbole_decm.paths import shipped
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.released_layout import save_rows, write_released
 
 from recbole_decm.cli import main
-from recbole_decm.data.released import PGC_FEATURES, PGC_ROWS, UGC_FEATURES, UGC_ROWS
+from recbole_decm.data.released_layout import PGC_FEATURES, PGC_ROWS, UGC_FEATURES, UGC_ROWS
 
 FILES = [f"data_matching/{name}" for name in (*UGC_FEATURES, *UGC_ROWS)]
 FILES += [f"data_pgc/{name}" for name in (*PGC_FEATURES, *PGC_ROWS)]

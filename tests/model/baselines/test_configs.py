@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from helpers.running import make_config
 
 from recbole_decm import registry
-from recbole_decm.config import read_yaml
+from recbole_decm.config_values import read_yaml
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.paths import shipped
 

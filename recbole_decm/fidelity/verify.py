@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recbole_decm.golden import INPUTS, METRIC, MODES, Golden, candidates_fit
-from recbole_decm.golden_model import batch_quantities, build_model, load_state, metric_quantities
+from recbole_decm.fidelity.golden import INPUTS, METRIC, MODES, Golden, candidates_fit
+from recbole_decm.fidelity.golden_model import batch_quantities, build_model, load_state, metric_quantities
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
 from recbole_decm.model.released_names import TEACHER_PREFIX, released_entries

@@ -12,10 +12,10 @@ from golden.make_golden import golden as naive_golden
 
 from recbole_decm.cli import main
 from recbole_decm.errors import CheckpointError, DataError
-from recbole_decm.golden import read_golden
-from recbole_decm.verify import compare_arrays, verify
+from recbole_decm.fidelity.golden import read_golden
+from recbole_decm.fidelity.verify import compare_arrays, verify
 
-OWN = Path(__file__).parent / "golden"
+OWN = Path(__file__).parent.parent / "golden"
 
 
 def entries(path: Path = OWN / "naive_wide.npz") -> dict[str, np.ndarray]:

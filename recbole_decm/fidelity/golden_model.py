@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from recbole_decm.checkpoint import load_weights
-from recbole_decm.config import read_yaml
+from recbole_decm.config_values import read_yaml
 from recbole_decm.data.features import FeatureMatrix
 from recbole_decm.evaluation.metrics import ipw_ndcg, ipw_recall
-from recbole_decm.golden import METRIC, METRIC_INPUTS, Golden, candidates_fit
+from recbole_decm.fidelity.golden import METRIC, METRIC_INPUTS, Golden, candidates_fit
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM, DeconfoundedLossTerms
 from recbole_decm.model.objectives import OBJECTIVES

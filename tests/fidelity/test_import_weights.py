@@ -17,7 +17,7 @@ from recbole_decm.cli import main
 from recbole_decm.data.released import import_released
 from recbole_decm.data.unpickle import load_array
 from recbole_decm.errors import CheckpointError
-from recbole_decm.import_weights import read_weights
+from recbole_decm.fidelity.import_weights import read_weights
 
 CUTS = (10, 15, 20, 25)
 SIZES = {"video_dim": 8, "music_dim": 8, "latent_dim": 6, "num_groups": 4}
