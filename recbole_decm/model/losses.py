@@ -102,19 +102,21 @@ def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_n
 
 class _HardestNegatives(torch.autograd.Function):
     """The hinge and its gradient in one pass. Who learns from whom is a threshold for each row and for each column, so
-    that the gradient is two comparisons; nothing is gathered or scattered.
+    that the gradient is two comparisons; nothing is gathered or scattered, and one (B, B) matrix serves as the scratch
+    of both selections and as the gradient.
     """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
         negatives = scores.masked_fill(same_music, float("-inf"))
         free = scores.diagonal() - margin  # a negative below this costs its anchor nothing
-        others = len(scores) - same_music.sum(dim=1)  # the same for rows and columns
-        videos = _Anchors.learning_from(_highest(negatives, num_negatives), others, free)
-        music = _Anchors.learning_from(_highest(negatives.T.contiguous(), num_negatives), others, free)
+        others = len(scores) - same_music.sum(dim=1, dtype=torch.int32)  # the same for rows and columns
+        scratch = negatives.T.contiguous()
+        music = _Anchors.learning_from(_highest_of(scratch, num_negatives), others, free)
+        videos = _Anchors.learning_from(_highest_of(scratch.copy_(negatives), num_negatives), others, free)
         if ctx.needs_input_grad[0]:
-            gradient = videos.pushes(negatives)
-            gradient += music.pushes(negatives.T).T
+            gradient = videos.pushes(negatives, scratch)
+            gradient += music.pushes(negatives.T, torch.empty_like(negatives).T).T
             gradient.diagonal().sub_(videos.pull + music.pull)
             ctx.save_for_backward(gradient)
         return 0.5 * (videos.loss + music.loss).mean()
@@ -157,10 +159,9 @@ class _Anchors(NamedTuple):
         """(B,) how strongly each anchor's matched pair is pulled together."""
         return self.weight * self.chosen
 
-    def pushes(self, negatives: Tensor) -> Tensor:
-        """(B, N) gradient of the hinge by the negatives, anchors in rows."""
-        chosen = torch.empty_like(negatives)
-        torch.ge(negatives, self.threshold.unsqueeze(1), out=chosen)
+    def pushes(self, negatives: Tensor, out: Tensor) -> Tensor:
+        """(B, N) gradient of the hinge by the negatives, anchors in rows; written to ``out``."""
+        chosen = torch.ge(negatives, self.threshold.unsqueeze(1), out=out)
         excess = chosen.sum(dim=1) - self.chosen
         tied = excess.nonzero().squeeze(1)
         if len(tied):  # scores are equal at the threshold, as those of the same music are: they share what is left
@@ -169,12 +170,22 @@ class _Anchors(NamedTuple):
         return chosen.mul_(self.weight.unsqueeze(1))
 
 
-def _highest(scores: Tensor, k: int) -> Tensor:
-    """The k highest scores of every row, the least of them first: (B, N) -> (B, min(k, N))."""
+def _highest_of(scores: Tensor, k: int) -> Tensor:
+    """The k highest scores of every row, the least of them first: (B, N) -> (B, min(k, N)). On a CPU the rows of
+    ``scores`` are reordered.
+    """
     k = min(k, scores.shape[1])
-    if scores.device.type == "cpu":  # numpy's selection is vectorised, torch's is not
-        return torch.from_numpy(np.partition(scores.numpy(), -k, axis=1)[:, -k:])
-    return scores.topk(k, dim=1).values.flip(1)
+    if scores.device.type != "cpu":
+        return scores.topk(k, dim=1).values.flip(1)
+    values, first = scores.numpy(), scores.shape[1] - k  # numpy's selection is vectorised, torch's is not
+    if scores.dtype == torch.float32:
+        # That of integers is the faster one. The bits of floats from 0 on have their order, and those of negative floats
+        # are below them: what is found is right where all of it is positive, as the hardest of many negatives are.
+        values.view(np.int32).partition(first, axis=1)
+        if (values[:, first] > 0).all():
+            return torch.from_numpy(values[:, first:].copy())
+    values.partition(first, axis=1)
+    return torch.from_numpy(values[:, first:].copy())
 
 
 def softmax_contrastive(

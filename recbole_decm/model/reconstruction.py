@@ -33,21 +33,21 @@ def linear_reconstruction_error(hidden: Tensor, weight: Tensor, bias: Tensor, fe
 class _LinearMeanSquare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
-        seen = features @ weight
+        seen, column_sum = features @ weight, features.sum(dim=0)
         gram, offset = weight.T @ weight, weight.T @ bias
         total = hidden.sum(dim=0)
         flat = features.flatten()
         generated = ((hidden.T @ hidden) * gram).sum() + 2 * total @ offset + len(hidden) * bias @ bias
-        common = (hidden * seen).sum() + (features @ bias).sum()
-        ctx.save_for_backward(hidden, weight, bias, features, seen, gram, offset, total)
+        common = (hidden * seen).sum() + column_sum @ bias
+        ctx.save_for_backward(hidden, weight, bias, features, seen, gram, offset, total, column_sum)
         return (generated - 2 * common + torch.dot(flat, flat)) / max(features.numel(), 1)
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, features, seen, gram, offset, total = ctx.saved_tensors
+        hidden, weight, bias, features, seen, gram, offset, total, column_sum = ctx.saved_tensors
         step = 2 * factor / max(features.numel(), 1)  # a process's share of a batch can be empty
         for_hidden = torch.addmm(offset, hidden, gram).sub_(seen).mul_(step)
         for_weight = torch.addmm(weight @ (hidden.T @ hidden), features.T, hidden, alpha=-1)
         for_weight.addr_(bias, total).mul_(step)
-        for_bias = (weight @ total + len(hidden) * bias - features.sum(dim=0)).mul_(step)
+        for_bias = (weight @ total + len(hidden) * bias - column_sum).mul_(step)
         return for_hidden, for_weight, for_bias, None
