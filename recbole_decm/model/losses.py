@@ -179,7 +179,7 @@ def _highest_of(scores: Tensor, k: int) -> Tensor:
         return scores.topk(k, dim=1).values.flip(1)
     values, first = scores.numpy(), scores.shape[1] - k  # numpy's selection is vectorised, torch's is not
     if scores.dtype == torch.float32:
-        # That of integers is the faster one. The bits of floats from 0 on have their order, and those of negative floats
+        # That of integers is faster. The bits of floats from 0 on have the floats' order, and those of negative floats
         # are below them: what is found is right where all of it is positive, as the hardest of many negatives are.
         values.view(np.int32).partition(first, axis=1)
         if (values[:, first] > 0).all():
