@@ -46,6 +46,23 @@ PLUS = {
     "plus-variational": {"reconstruction_weight": 0.1, "kl_weight": 0.0001},
     "plus-teacher-kl": {"teacher_score_weight": 0.0, "teacher_weight": 0.01},
 }
+# What each file changes in DecCM.
+DECCM = {
+    "deccm-no-teacher": {"teacher": "none"},
+    "deccm-no-backdoor": {"backdoor": "none"},
+    "deccm-population": {"backdoor": "population"},
+    "deccm-exact": {"backdoor": "exact"},
+    "deccm-uniform-prior": {"inference_prior": "uniform"},
+    "deccm-bilinear": {"confounder_fusion": "bilinear"},
+    "deccm-no-cross-generation": {"reconstruction_weight": 0.0},
+    "deccm-no-kl": {"kl_weight": 0.0},
+    "deccm-deterministic": {"sampling_noise": 0.0},
+    "deccm-match-on-sample": {"match_on": "sample"},
+    "deccm-released-matching": {"matching": "released"},
+    "deccm-released-teacher-kl": {"teacher_kl": "released"},
+    "deccm-unmasked-duplicates": {"mask_same_music": False},
+    "deccm-softmax": {"matching": "softmax"},
+}
 NUMBERS = {"margin", "num_negatives", "music_loss_factor", "teacher_weight", "kl_weight", "reconstruction_weight"}
 NUMBERS |= {"dropout_prob", "music_dropout_prob", "kl_anneal_epochs"}
 
@@ -68,13 +85,16 @@ def test_every_key_is_known_and_every_line_explained(planted, path):
 
 
 def test_every_ablation_is_checked():
-    assert {path.stem for path in FILES if path.parent.name == "ablation"} == {*WALK, *PLUS}
+    assert {path.stem for path in FILES if path.parent.name == "ablation"} == {*WALK, *PLUS, *DECCM}
 
 
-@pytest.mark.parametrize("name", PLUS)
-def test_each_ablation_of_decm_plus_changes_what_it_says(planted, name):
-    plain, changed = (resolved(planted, *files, model="DecCMPlus") for files in ((), (f"ablation/{name}.yaml",)))
-    assert changes(plain, changed) == PLUS[name]
+@pytest.mark.parametrize(
+    ("model", "name", "change"),
+    [("DecCMPlus", *row) for row in PLUS.items()] + [("DecCM", *row) for row in DECCM.items()],
+)
+def test_each_ablation_changes_what_it_says(planted, model, name, change):
+    plain, changed = (resolved(planted, *files, model=model) for files in ((), (f"ablation/{name}.yaml",)))
+    assert changes(plain, changed) == change
 
 
 def test_released_is_exactly_the_named_set(planted):

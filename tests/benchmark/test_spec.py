@@ -117,16 +117,20 @@ def test_shipped_specifications_pass_every_check(path, tmp_path):
 
 
 def test_the_named_ones_are_there():
-    assert [path.stem for path in SHIPPED] == ["ablation", "confounding", "muvi", "quick", "sim"]
+    assert [path.stem for path in SHIPPED] == ["ablation-deccm", "ablation", "confounding", "muvi", "quick", "sim"]
 
 
-def test_the_ablation_holds_every_change_of_decm_plus_and_nothing_else():
-    found = read_specification("benchmark/ablation.yaml")
-    files = sorted((shipped("properties") / "ablation").glob("plus-*.yaml"))
-    assert found.models[0].label == found.baseline == "DecCMPlus" and not found.models[0].config_files
-    assert [model.config_files for model in found.models[1:]] == [(path.resolve(),) for path in files]
-    assert [model.label for model in found.models[1:]] == [path.stem[5:].replace("-", " ") for path in files]
-    assert {model.model for model in found.models} == {"DecCMPlus"} and not any(model.config for model in found.models)
+@pytest.mark.parametrize(
+    ("name", "model", "prefix"), [("ablation", "DecCMPlus", "plus-"), ("ablation-deccm", "DecCM", "deccm-")]
+)
+def test_an_ablation_holds_every_change_of_its_model_and_nothing_else(name, model, prefix):
+    found = read_specification(f"benchmark/{name}.yaml")
+    files = sorted((shipped("properties") / "ablation").glob(f"{prefix}*.yaml"))
+    assert found.models[0].label == found.baseline == model and not found.models[0].config_files
+    assert [entry.config_files for entry in found.models[1:]] == [(path.resolve(),) for path in files]
+    labels = [path.stem.removeprefix(prefix).replace("-", " ") for path in files]
+    assert [entry.label for entry in found.models[1:]] == labels
+    assert {entry.model for entry in found.models} == {model} and not any(entry.config for entry in found.models)
 
 
 def test_the_confounding_strengths_are_those_of_the_labels():
