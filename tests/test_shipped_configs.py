@@ -44,7 +44,6 @@ PLUS = {
     "plus-music-dropout": {"music_dropout_prob": None},
     "plus-validate-uniform": {"validation_prior": "inference"},
     "plus-variational": {"reconstruction_weight": 0.1, "kl_weight": 0.0001},
-    "plus-strong-teacher": {"teacher_score_weight": 4.0},
     "plus-teacher-kl": {"teacher_score_weight": 0.0, "teacher_weight": 0.01},
 }
 # What each file changes in DecCM.
