@@ -81,6 +81,7 @@ def kl_annealing(epoch: int, anneal_epochs: int) -> float:
     return 1.0 if anneal_epochs <= 0 else min(1.0, (epoch + 1) / anneal_epochs)
 
 
+@torch.compiler.disable  # the selection in numpy's arrays cannot be traced
 def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
     """In-batch hinge over the hardest negatives of each anchor, averaged over both directions.
 
