@@ -59,7 +59,8 @@ def write_fold(folder: Path, name: str, left_out: np.ndarray, out: Path, fold: i
         columns = {f"{field}:token": rows[field].tolist() for field in fields}
         write_atomic(target / f"{new}.{split}.inter", columns)
     rng, catalogue = np.random.default_rng(fold), items["music_id"].to_numpy()
-    others = [rng.choice(catalogue[catalogue != own], CANDIDATES, replace=False).tolist() for own in test["music_id"]]
+    count = min(CANDIDATES, len(catalogue) - 1)
+    others = [rng.choice(catalogue[catalogue != own], count, replace=False).tolist() for own in test["music_id"]]
     candidates = {"video_id:token": test["video_id"].tolist(), "music_id:token_seq": others}
     write_atomic(target / f"{new}.test.candidates", candidates)
     known = ~items["music_id"].isin(set(test["music_id"]))

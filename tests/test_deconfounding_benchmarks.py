@@ -1,4 +1,4 @@
-"""The benchmark scripts of confounding and pooling, at a small size."""
+"""The benchmark scripts of confounding, pooling and cross-validation, and the figure of a folder, at a small size."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.benchmark_folder import write_benchmark
 from helpers.benchmark_scripts import load
 from helpers.released_layout import write_released
 
@@ -77,3 +78,44 @@ def test_pooling_adds_the_professional_pairs_to_training_alone(tmp_path):
         "professional pairs pooled",
         "share of the pooling gain",
     ]
+
+
+def test_folds_keep_groups_whole_and_are_of_a_size():
+    groups = np.repeat(["a", "b", "c", "d", "e"], [6, 5, 3, 2, 2])
+    fold = load("cross_validation").folds_of(groups, 3)
+    assert np.bincount(fold).tolist() == [6, 7, 5]  # a; b and the last; c and d
+    assert all(len(set(fold[groups == name])) == 1 for name in set(groups))
+
+
+def test_a_fold_ranks_what_was_left_out_of_training(tmp_path):
+    module = load("cross_validation")
+    released = write_released(tmp_path / "released", videos=80, music=120, negatives=27)
+    import_released(*released, "rel", tmp_path, show_progress=False)
+    whole = read_columns(tmp_path / "rel" / "rel.train.inter", ["video_id", "music_id"])
+    left_out = np.arange(len(whole)) % 3 == 0
+    folder = tmp_path / "out"
+    folder.mkdir()
+    name = module.write_fold(tmp_path, "rel", left_out, folder, 0)
+    train, test = (
+        read_columns(folder / name / f"{name}.{s}.inter", ["video_id", "music_id"]) for s in ("train", "test")
+    )
+    assert train.to_numpy().tolist() == whole[~left_out].to_numpy().tolist()
+    assert test.to_numpy().tolist() == whole[left_out].to_numpy().tolist()
+    items = read_columns(folder / name / f"{name}.item", ["music_id", "genre"]).set_index("music_id")["genre"]
+    assert not any(items[list(test["music_id"])])  # as for new music
+    lists = read_columns(folder / name / f"{name}.test.candidates", ["music_id"])["music_id"].str.split()
+    assert all(len(set(row)) == 100 and own not in row for own, row in zip(test["music_id"], lists, strict=True))
+    groups = tmp_path / "groups.csv"
+    groups.write_text("video,artist\n" + "".join(f"{video},{int(video) % 7}\n" for video in set(whole["video_id"])))
+    arguments = ["--dataset=rel", f"--data-path={tmp_path}", f"--groups={groups}", "--folds=3", "--ways=teacher,pooled"]
+    result = CliRunner().invoke(module.main, [*arguments, "--", "--epochs=1", "--train_batch_size=16"])
+    assert result.exit_code == 0, result.output
+    lines = [line.split("|")[1].strip() for line in result.output.splitlines() if line.startswith("| ")]
+    assert lines == ["training data", "teacher", "pooled"]
+
+
+def test_the_figure_of_a_folder(tmp_path):
+    write_benchmark(tmp_path / "folder", {"Plus": 0.1, "Base": 0.0})
+    result = CliRunner().invoke(load("results_plot").main, [str(tmp_path / "folder"), f"--out={tmp_path / 'a.svg'}"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "a.svg").read_text().count("<svg") == 1
