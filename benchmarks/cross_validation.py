@@ -1,4 +1,4 @@
-"""Leave-groups-out cross-validation inside the training split: what generalises to new artists, without the test split.
+"""Leave-groups-out cross-validation inside the training split: what generalises to new artists, without its test split.
 
     python benchmarks/cross_validation.py --dataset muvi0 --data-path DIR --groups clips.csv [-- --key=value ...]
 
@@ -6,7 +6,8 @@ Where validation has few artists, it ranks settings at random. Here the training
 groups (artists); each fold is ranked by a model of the others, against its own music and 100 others, and has no genre,
 as new music has none. The epoch is chosen on the validation split as ever; the test split is not read. What the
 professional pairs hold of a left-out artist cannot be told in the released layout, so that every way of using them
-looks better than it is, and only such ways can be compared with each other.
+looks better than it is, and the more the more it leans on them. Where several splits of the same songs are at hand,
+choose on each by itself: the training split of one holds test songs of another.
 """
 
 from __future__ import annotations
