@@ -22,7 +22,6 @@ from recbole.utils import argument_list
 from recbole_decm import compat, registry
 from recbole_decm.config_values import (
     Loader,
-    find_config_file,  # noqa: F401  it used to be here
     merge,
     parse_arguments,
     parse_value,
