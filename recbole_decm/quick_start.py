@@ -96,6 +96,8 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
             path = group.first_alone(config.share, lambda: teacher.find_or_train(config))
             if path is not None:
                 teacher.attach(model, path)
+                if model.settings.distillation_weight > 0:
+                    teacher.attach_professional(model, config, path)
         init_seed(
             config["seed"], config["reproducibility"]
         )  # a cached teacher and a fresh one lead to the same student

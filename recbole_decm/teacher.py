@@ -14,10 +14,13 @@ from filelock import FileLock
 import recbole_decm
 from recbole_decm.checkpoint import load_weights, read_checkpoint, write_checkpoint
 from recbole_decm.config import DecCMConfig
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.features import FeatureMatrix
 from recbole_decm.data.folders import content_hash
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
+from recbole_decm.model.distillation import ProfessionalPairs
 
 # What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
 _SHARED_KEYS: tuple[str, ...] = (
@@ -59,6 +62,10 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
     name = f"{config['dataset']}-pgc"
     folder = Path(config["data_path"]).parent / name
     if not folder.is_dir():
+        if config["teacher"] != "auto":
+            raise ConfigError(
+                f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder."
+            )
         raise ConfigError(
             f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data "
             "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
@@ -151,25 +158,53 @@ def attach(model: DecCM, path: Path) -> None:
     model.attach_teacher(teacher_view(model, content["config"], weights, path))
 
 
+def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
+    """Give the student the training pairs of ``<dataset>-pgc``, and the teacher's posteriors of them.
+
+    Raises:
+        ConfigError: there is no ``<dataset>-pgc``.
+        CheckpointError: its features are of other dimensions than the student's.
+    """
+    dataset = DecCMDataset(teacher_config(config))
+    visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
+    features = {"visual": visual, "acoustic": acoustic}
+    for name, matrix in features.items():
+        if matrix.dim != getattr(model, name).dim:
+            raise CheckpointError(
+                f"{dataset.dataset_path}: expected {getattr(model, name).dim} {name} dimensions, as the student has, "
+                f"found {matrix.dim}."
+            )
+    content = read_checkpoint(path, model.device)
+    teacher = _with_weights(_TeacherView(features, model.device, content["config"]), content["state_dict"], path)
+    with torch.no_grad():
+        posteriors = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+    pairs = dataset.build()[0].inter_feat
+    ids = (pairs[config["USER_ID_FIELD"]], pairs[config["ITEM_ID_FIELD"]])
+    model.attach_professional(ProfessionalPairs(visual, acoustic, *ids, posteriors, config["seed"]))
+
+
 def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
     """A teacher network with given weights that looks at the student's features, in evaluation mode.
 
     Raises:
         CheckpointError: the weights are not those of a teacher of these dimensions.
     """
-    teacher = _TeacherView(student, config).to(next(student.parameters()).dtype)
+    features = {"visual": student.visual, "acoustic": student.acoustic}
+    teacher = _TeacherView(features, student.device, config).to(next(student.parameters()).dtype)
+    return _with_weights(teacher, weights, path)
+
+
+def _with_weights(teacher: DecCMTeacher, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
     load_weights(teacher, weights, path)
-    return teacher.to(student.device).eval()
+    return teacher.to(teacher.device).eval()
 
 
 class _TeacherView(DecCMTeacher):
-    """A teacher network that looks at the student's features."""
+    """A teacher network that looks at given features."""
 
-    def __init__(self, student: DecCM, config: dict):
-        sizes = {"video_id": student.n_users, "music_id": student.n_items}
-        dataset = _FeaturesOnly(sizes, {"visual": student.visual, "acoustic": student.acoustic})
-        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": student.device}
-        super().__init__({**config, **fields}, dataset)
+    def __init__(self, features: dict[str, FeatureMatrix], device: torch.device, config: dict):
+        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": device}
+        super().__init__({**config, **fields}, _FeaturesOnly(features))
 
 
 class _FeaturesOnly:
@@ -177,7 +212,8 @@ class _FeaturesOnly:
 
     visual_field, acoustic_field = "visual", "acoustic"
 
-    def __init__(self, sizes, features):
+    def __init__(self, features: dict[str, FeatureMatrix]):
+        sizes = {"video_id": len(features["visual"]), "music_id": len(features["acoustic"])}
         self.num = sizes.__getitem__
         self.features = features
         self.popularity = np.zeros(sizes["music_id"], dtype=np.int64)  # of training pairs, which it never sees

@@ -152,3 +152,58 @@ def test_of_two_runs_at_once_one_trains_the_teacher_and_the_other_waits(planted,
     path = teacher.find_or_train(config)
     assert path.is_file() and path.parent == Path("shared") and trained == [path]
     first.join()
+
+
+DISTILLED = {"distillation_weight": 2.0, "teacher_weight": 0.0}
+
+
+def agreement(model) -> float:
+    """How alike student and teacher rank 300 videos of the planted data: mean correlation of their scores."""
+    with torch.no_grad():
+        own = [model.eval().posteriors(name).mean[1:] for name in ("visual", "acoustic")]
+    scores = [video[:300] @ music.T for video, music in (own, [q.mean[1:] for q in model.teacher])]
+    standard = [(s - s.mean(1, keepdim=True)) / s.std(1, keepdim=True) for s in scores]
+    return (standard[0] * standard[1]).mean().item()
+
+
+def test_distillation_brings_the_students_rankings_to_the_teachers(planted):
+    values = {**FAST, "epochs": 8, "matching": "softmax", "backdoor": "none"}
+    without, distilled = (
+        fit(make_config("DecCM", planted, **values, teacher_weight=0.0, distillation_weight=weight))
+        for weight in (0.0, 2.0)
+    )
+    assert without.model.professional is None
+    assert agreement(distilled.model) > agreement(without.model) + 0.05
+
+
+def test_a_distilled_run_resumes_bit_by_bit(planted):
+    values = {**FAST, **DISTILLED, "stopping_step": 9}
+    whole = fit(make_config("DecCMPlus", planted, **{**values, "epochs": 3}, checkpoint_dir="whole"))
+    fit(make_config("DecCMPlus", planted, **values, checkpoint_dir="cut"))
+    (path,) = Path("cut").glob("DecCMPlus*.pth")
+    resumed = fit(
+        make_config("DecCMPlus", planted, **{**values, "epochs": 3}, checkpoint_dir="cut", checkpoint=str(path))
+    )
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_distillation_by_path_needs_the_professional_pairs(own_planted):
+    run_quick("DecCM", own_planted, **FAST)
+    path = str(cached()[0])
+    shutil.rmtree(own_planted / "planted-pgc")
+    run_quick("DecCM", own_planted, teacher=path, epochs=1)
+    with pytest.raises(ConfigError, match=r"distillation_weight: expected 0, or professional pairs in .*planted-pgc"):
+        run_quick("DecCM", own_planted, teacher=path, epochs=1, **DISTILLED)
+
+
+def test_distillation_of_professional_pairs_with_other_features(planted):
+    from helpers.planted import write_planted
+
+    run_quick("DecCM", planted, **FAST)
+    write_planted(Path("other"))
+    shutil.rmtree("other/planted-pgc")
+    write_planted(Path("wide"), visual=5)
+    shutil.copytree("wide/planted-pgc", "other/planted-pgc")
+    with pytest.raises(CheckpointError, match=r"planted-pgc: expected 12 visual dimensions.*found 5"):
+        run_quick("DecCM", Path("other"), teacher=str(cached()[0]), epochs=1, **DISTILLED)

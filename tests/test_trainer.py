@@ -112,7 +112,7 @@ def test_every_loss_term_is_named_in_log_history_and_tensorboard(planted, caplog
     with caplog.at_level(logging.INFO):
         trained, _ = run_config(make_config("DecCM", planted, epochs=2, state="INFO", teacher_config={"epochs": 1}))
     names = ["matching", "kl_video", "kl_music", "reconstruction_visual", "reconstruction_acoustic"]
-    names += ["teacher_video", "teacher_music"]
+    names += ["teacher_video", "teacher_music", "distillation"]
     assert list(trained.model.loss_names) == names
     loaded = [EventAccumulator(str(path)).Reload() for path in Path("log_tensorboard").iterdir()]
     (events,) = [run for run in loaded if "Loss/teacher_video" in run.Tags()["scalars"]]

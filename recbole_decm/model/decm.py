@@ -15,6 +15,7 @@ from torch import Tensor
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.backdoor import ConfounderFusion, adjusted_log_softmax, batch_prior, inference_priors
 from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.model.distillation import ProfessionalPairs, first_of_each, ranking_divergence
 from recbole_decm.model.fusions import FUSIONS, fused_scores, group_scores
 from recbole_decm.model.objectives import TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings
@@ -24,7 +25,7 @@ _EXACT_CELLS = 1 << 24  # scores under one group at a time
 
 
 class DeconfoundedLossTerms(NamedTuple):
-    """The weighted terms of DecCM: the matcher's, and the divergence from the teacher's posteriors."""
+    """The weighted terms of DecCM: the matcher's, and the divergences from the teacher's posteriors and rankings."""
 
     matching: Tensor
     kl_video: Tensor
@@ -33,6 +34,7 @@ class DeconfoundedLossTerms(NamedTuple):
     reconstruction_acoustic: Tensor
     teacher_video: Tensor
     teacher_music: Tensor
+    distillation: Tensor
 
 
 class DecCM(CMVAE):
@@ -68,6 +70,7 @@ class DecCM(CMVAE):
             )
         self.features_on_disk = config["feature_residency"] == "disk"
         self.teacher: tuple[Posterior, Posterior] | CMVAE | None = None
+        self.professional: ProfessionalPairs | None = None
         if self.guided:
             towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
             self.guide = torch.nn.ModuleDict(
@@ -124,6 +127,15 @@ class DecCM(CMVAE):
                 self.teacher = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
         if self.guided:
             self.guide.load_state_dict(teacher.encoders.state_dict())
+
+    def attach_professional(self, pairs: ProfessionalPairs) -> None:
+        """Take the professional pairs that ``distillation_weight`` is for."""
+        self.professional = pairs
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        if self.professional is not None:
+            self.professional.set_epoch(epoch)
 
     def set_validating(self, validating: bool) -> None:
         """Rank under ``validation_prior`` while an epoch is chosen, under ``inference_prior`` otherwise."""
@@ -223,14 +235,32 @@ class DecCM(CMVAE):
     # --- the teacher ----------------------------------------------------------------------------------------------
     def _terms(self, videos, music, visual, acoustic, q_video, q_music):
         matcher = super()._terms(videos, music, visual, acoustic, q_video, q_music)
+        kl_video = kl_music = distillation = matcher.matching.new_zeros(())
         weight = self.settings.teacher_weight
-        if self.teacher is None or weight == 0:
-            return DeconfoundedLossTerms(*matcher, matcher.matching.new_zeros(()), matcher.matching.new_zeros(()))
-        guides = self._teacher_posteriors(self.share.own(videos), self.share.own(music), visual, acoustic)
-        teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
-        own = (self.learned_part(q_video), self.learned_part(q_music))
-        divergences = [weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True)]
-        return DeconfoundedLossTerms(*matcher, *divergences)
+        if self.teacher is not None and weight > 0:
+            guides = self._teacher_posteriors(self.share.own(videos), self.share.own(music), visual, acoustic)
+            teacher_kl = TEACHER_KLS[self.settings.teacher_kl]
+            own = (self.learned_part(q_video), self.learned_part(q_music))
+            kl_video, kl_music = (weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True))
+        if self.professional is not None:
+            distillation = self.settings.distillation_weight * self._distillation(self.professional, len(videos))
+        return DeconfoundedLossTerms(*matcher, kl_video, kl_music, distillation)
+
+    def _distillation(self, pairs: ProfessionalPairs, count: int) -> Tensor:
+        """Divergence from the teacher's rankings of the music of ``count`` professional pairs, for their videos.
+
+        The student's scores are its content match, without confounder: no uploader's preference chose these pairs.
+        """
+        videos, music = pairs.draw(count)
+        visual = pairs.visual.lookup_on(self.device, self.share.own(videos))
+        acoustic = pairs.acoustic.lookup_on(self.device, self.share.own(music))
+        own = (self.learned_part(self.encode("visual", visual)), self.learned_part(self.encode("acoustic", acoustic)))
+        video, tune = self.share.gather(own[0].mean, own[1].mean, count)
+        distinct = first_of_each(music)
+        wanted = pairs.teacher_scores(videos, music[distinct]).to(video.device)
+        with torch.autocast(video.device.type, enabled=False):
+            scores = video.float() @ tune[distinct.to(tune.device)].float().T
+            return ranking_divergence(scores / self.temperature, wanted / self.settings.distillation_temperature)
 
     @torch.no_grad()
     def _teacher_posteriors(self, videos, music, visual, acoustic):

@@ -83,6 +83,7 @@ OBJECTIVES: dict[str, MappingProxyType[str, Any]] = {
             "teacher_kl": "released",
             "teacher_weight": 5e-5,
             "teacher_score_weight": 0.0,
+            "distillation_weight": 0.0,
             "validation_prior": "inference",
             "normalize_mean": True,
             "normalize_logvar": True,

@@ -36,6 +36,8 @@ _CHECKS = {
     "initial_logvar": _in_range(-30, 10),
     "teacher_weight": _in_range(0),
     "teacher_score_weight": _in_range(0),
+    "distillation_weight": _in_range(0),
+    "distillation_temperature": _in_range(0, open_low=True),
     "temperature": _in_range(0, open_low=True),
     "backdoor_temperature": _in_range(0, open_low=True),
     "alpha": _in_range(0, open_low=True),
@@ -115,6 +117,8 @@ class DecCMSettings(MatcherSettings):
     decode_from: str
     teacher_weight: float
     teacher_score_weight: float
+    distillation_weight: float
+    distillation_temperature: float
     backdoor: str
     confounder_fusion: str
     inference_prior: str | tuple[float, ...]

@@ -22,8 +22,9 @@ def folder(tmp_path_factory):
 
 
 # Batch norm follows the fused vectors, so that their shift has no gradient but rounding: one process has as much of it
-# when the pairs of a batch are in another order (measured: 3.0e-5 and, with two processes, 2.8e-5).
-ROUNDED = {"DecCM, fused decoding": 1e-4, "DecCM, released": 1e-4}
+# when the pairs of a batch are in another order (measured, of the largest gradient: 4.1e-5 on one processor, 1.1e-4 on
+# another; with two processes the same).
+ROUNDED = {"DecCM, fused decoding": 3e-4, "DecCM, released": 3e-4}
 
 
 def assert_same_steps(alone: dict, together: dict, tolerance: float):
@@ -57,8 +58,8 @@ def test_steps_of_several_processes_are_those_of_one(folder, size, names):
             assert_same_steps(alone[name], together[name], ROUNDED.get(name, 1e-5))
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from None
-    if "DecCM" in names:
-        assert all(value != 0 for value in alone["DecCM"]["losses"][0])  # every term is put to the test
+    every = alone["DecCMPlus, all terms"]["losses"][0]
+    assert all(value != 0 for value in every)  # every term is put to the test
 
 
 def test_rows_are_dealt_out_once():

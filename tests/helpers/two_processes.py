@@ -29,7 +29,8 @@ SETTINGS: dict[str, dict] = {
     "DecCM, released": {"model": "DecCM", "teacher": "auto", "objective": "released"} | LEARNS,
     "DecCM, exact": {"model": "DecCM", "teacher": "none", "backdoor": "exact", "confounder_fusion": "bilinear"},
     "DecCMPlus": {"model": "DecCMPlus", "teacher": "auto", "teacher_weight": 1.0, "initial_weights": "torch"},
-    "DecCMPlus, all terms": {"model": "DecCMPlus", "teacher": "auto", "both_directions": True, **LEARNS},
+    "DecCMPlus, all terms": {"model": "DecCMPlus", "teacher": "auto", "both_directions": True, **LEARNS}
+    | {"teacher_weight": 1.0, "distillation_weight": 0.5, "distillation_temperature": 0.1},
 }
 
 
@@ -39,7 +40,10 @@ def steps_of(name: str, folder, size: int) -> dict:
     config = make_config(folder=folder, train_batch_size=60, **STILL, **SETTINGS[name], **values)
     model, (train, _, _) = quick_start.build(config, {})
     if values:
-        teacher.attach(model, teacher.find_or_train(config))
+        path = teacher.find_or_train(config)
+        teacher.attach(model, path)
+        if model.settings.distillation_weight > 0:
+            teacher.attach_professional(model, config, path)
     loss_terms = model.calculate_loss
     if size > 1:
         normalise_globally(model)

@@ -67,7 +67,7 @@ def test_every_term_of_the_loss_by_hand(trained):
     torch.manual_seed(0)
     terms = model.calculate_loss(Interaction({"video_id": videos, "music_id": music}))
     names = dict(zip(model.loss_names, terms, strict=True))
-    assert len(names) == len(terms) == 7
+    assert len(names) == len(terms) == 8
     settings = model.settings
     with torch.no_grad():
         q_video = model.encode("visual", model.visual.lookup(videos))

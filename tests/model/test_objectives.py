@@ -38,7 +38,7 @@ def test_released_sets_every_part_that_the_model_has(planted, model):
         if key in config:
             assert config[key] == value
     of_the_student = {"teacher_weight", "teacher_kl", "decode_from", "backdoor", "confounder_fusion", "inference_prior"}
-    of_the_student |= {"teacher_score_weight", "validation_prior"}
+    of_the_student |= {"teacher_score_weight", "distillation_weight", "validation_prior"}
     assert {key for key in RELEASED if key not in config} <= of_the_student
     assert ("teacher_kl" in config) == (model in ("DecCM", "DecCMPlus"))
 
