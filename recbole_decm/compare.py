@@ -30,7 +30,8 @@ def compare(
 ) -> Iterator[dict]:
     """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <metrics>}`` as they finish.
 
-    Metrics are the test's, ``valid:<metric>``, the score that chose the epoch, and ``<name>:<metric>`` of extra tests.
+    Metrics are the test's, ``valid:<metric>``, the score that chose the epoch (NaN with ``eval_step: 0``: none was
+    chosen), and ``<name>:<metric>`` of extra tests.
 
     Raises:
         ConfigError: before any training, for a key that no model of the comparison knows.
@@ -44,7 +45,9 @@ def compare(
         on_start(model, seed)
         config = DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed})
         trained, test = run_config(config)
-        metrics = {f"valid:{config['valid_metric'].lower()}": trained.valid_score}
+        metrics = {
+            f"valid:{config['valid_metric'].lower()}": trained.valid_score if trained.valid_result else float("nan")
+        }
         metrics |= dict((test if test is not None else trained.valid_result) or {})
         for name, found in trained.extra_results.items():
             metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
@@ -63,6 +66,9 @@ def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str
         group = rows[rows["model"] == model]
         cells = [model]
         for name in names:
+            if group[name].isna().all():  # of this model there is no such figure
+                cells.append("")
+                continue
             form = "{:.1f}" if name == "seconds" else "{:.4f}"
             text = form.format(group[name].mean())
             cells.append(text + (f" ± {group[name].std(ddof=1):.4f}" if len(group) > 1 and name != "seconds" else ""))

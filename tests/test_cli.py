@@ -94,6 +94,15 @@ def test_compare_prints_one_table(planted, capsys):
     assert lines[3].startswith("CMVAE") and "±" in lines[3] and lines[4].startswith("Pop")
 
 
+def test_compare_of_models_that_choose_no_epoch(planted, capsys):
+    arguments = ["--models=CMVAE", "--dataset=planted", "--seeds=1,2", f"--data_path={planted}", "--epochs=2"]
+    assert main(["compare", *arguments, "--eval_step=0"]) == 0
+    head, _, cells = (line.split() for line in capsys.readouterr().out.splitlines()[1:4])
+    assert "valid:ndcg@10" in head and len(cells) == 1 + 1 + 3 * (
+        len(head) - 3
+    )  # seconds, and mean ± spread of the test's
+
+
 def test_compare_reads_config_files(planted, tmp_path, capsys):
     """As --config_files of a run: below the command line, above the model's YAML."""
     file = tmp_path / "a.yaml"

@@ -66,7 +66,7 @@ def sweep(
     """Train the model with each weight and seed; yields their best validation ``score`` by ``metric``.
 
     Raises:
-        ConfigError: the model has no teacher, or is told to train without.
+        ConfigError: the model has no teacher, is told to train without, or validates no epoch.
     """
     values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
     for weight in sorted({0.0, *weights}):
@@ -74,6 +74,10 @@ def sweep(
             config = DecCMConfig(model, dataset, config_dict={**values, "teacher_weight": weight, "seed": seed})
             if config["teacher"] is None or config["teacher"] == "none":
                 raise ConfigError("teacher: expected auto or a checkpoint to weigh, found none.")
+            if config["eval_step"] == 0:
+                raise ConfigError(
+                    "eval_step: expected at least 1, to compare the teacher's weights by validation, found 0."
+                )
             on_start(weight, seed)
             start_logging(config)
             how = {"metric": config["valid_metric"], "bigger": config["valid_metric_bigger"]}

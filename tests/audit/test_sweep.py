@@ -53,3 +53,5 @@ def test_a_model_without_teacher(planted, capsys):
     assert "found 'teacher_weight'" in capsys.readouterr().err
     assert main(["teacher-sweep", "--teacher=none", *arguments]) == 2
     assert "teacher: expected auto or a checkpoint to weigh, found none" in capsys.readouterr().err
+    assert main(["teacher-sweep", "--eval_step=0", *arguments]) == 2
+    assert "eval_step: expected at least 1" in capsys.readouterr().err
