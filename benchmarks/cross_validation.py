@@ -181,7 +181,8 @@ def main(
         source, work = Path(scratch) / "source", Path(scratch) / "folds"
         work.mkdir()
         write_unseen(data_path, dataset, other_split, with_valid, source)
-        group = groups_of(groups, columns, pairs_of(source, dataset, "train")["video_id"])
+        train = pairs_of(source, dataset, "train")
+        group = groups_of(groups, columns, train["video_id"])
         held_out = [(dataset, "valid")] if with_valid else []
         held_out += [(other_split, "valid"), (other_split, "test")] if other_split else []
         their_groups = [groups_of(groups, columns, pairs_of(data_path, *part)["video_id"]) for part in held_out]
@@ -218,7 +219,8 @@ def main(
         return f"{mean:.4f} ± {np.sqrt(np.average((values - mean) ** 2, weights=weights)):.4f}"
 
     rows = [[way, *(over_runs(runs, *column) for column in columns_shown)] for way, runs in found.items()]
-    pairs = f"{len(group)} pairs of {len(set(group))} groups, {unseen.sum()} of {len(set(group[unseen]))} unseen"
+    pairs = f"{len(group)} pairs of {train['music_id'].nunique()} music, {len(set(group))} groups"
+    pairs += f"; {unseen.sum()} of {len(set(group[unseen]))} unseen"
     click.echo(
         f"{model} on {folds} folds of {dataset}, {pairs}; seeds {', '.join(map(str, seeds))} {' '.join(arguments)}"
     )

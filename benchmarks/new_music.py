@@ -110,6 +110,8 @@ def main(dataset: str, data_path: Path, seeds: list[int], model: str, arguments:
             trained, _ = run_config(DecCMConfig(model, dataset, config_dict=values, arguments=arguments))
             if not isinstance(trained.test_data, CandidateLoader):
                 raise click.ClickException("eval_args: expected candidates (fixed, uniN, popN), found full.")
+            if trained.test_data.positives.counts().max() > 1:
+                raise click.ClickException("test: expected one music for each video, found a video with several.")
             scores, rows, music = scored(trained)
             known = trained.test_data.dataset.popularity[music] > 0
             runs.append(measure(scores, rows, known))

@@ -53,19 +53,18 @@ UNHASHED = {
 }
 
 
+def _professional_folder(config: DecCMConfig) -> Path:
+    return Path(config["data_path"]).parent / f"{config['dataset']}-pgc"
+
+
 def teacher_config(config: DecCMConfig) -> DecCMConfig:
     """The config of the teacher that belongs to a student's config.
 
     Raises:
         ConfigError: there is no ``<dataset>-pgc``; the message names the three choices.
     """
-    name = f"{config['dataset']}-pgc"
-    folder = Path(config["data_path"]).parent / name
+    folder = _professional_folder(config)
     if not folder.is_dir():
-        if config["teacher"] != "auto":
-            raise ConfigError(
-                f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder."
-            )
         raise ConfigError(
             f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data "
             "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
@@ -74,7 +73,7 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
     if not isinstance(own, dict):
         raise ConfigError(f"teacher_config: expected keys and values for DecCMTeacher, found {own!r}.")
     shared = {key: config[key] for key in _SHARED_KEYS}
-    return DecCMConfig("DecCMTeacher", name, config_dict={**shared, **own, "data_path": str(folder.parent)})
+    return DecCMConfig("DecCMTeacher", folder.name, config_dict={**shared, **own, "data_path": str(folder.parent)})
 
 
 def fingerprint(config: DecCMConfig) -> str:
@@ -165,6 +164,9 @@ def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
         ConfigError: there is no ``<dataset>-pgc``.
         CheckpointError: its features are of other dimensions than the student's.
     """
+    folder = _professional_folder(config)
+    if not folder.is_dir():
+        raise ConfigError(f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder.")
     dataset = DecCMDataset(teacher_config(config))
     visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
     features = {"visual": visual, "acoustic": acoustic}

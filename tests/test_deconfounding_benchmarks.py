@@ -151,7 +151,8 @@ def test_groups_that_professional_pairs_leave_out_have_their_own_figure(two_spli
     main = load("cross_validation").main
     result = CliRunner().invoke(main, [*arguments, "--eval_step=0"])
     assert result.exit_code == 0, result.output
-    assert "DecCMPlus on 2 folds of rel, 60 pairs of 7 groups, 60 of 7 unseen" in result.output
+    music = load("cross_validation").pairs_of(two_splits, "rel", "train", "valid")["music_id"].nunique()
+    assert f"DecCMPlus on 2 folds of rel, 60 pairs of {music} music, 7 groups; 60 of 7 unseen" in result.output
     cells = [line.split("|") for line in result.output.splitlines() if line.startswith("| ")]
     assert [cell.strip() for cell in cells[0][2:6:2]] == ["recall@10", "recall@10, unseen"]
     assert all(row[2].strip() == row[4].strip() for row in cells[1:])  # here every pair is of such a group
