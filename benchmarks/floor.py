@@ -32,11 +32,11 @@ def operations(model, batch: Interaction) -> int:
     return counter.get_total_flops()
 
 
-def step_seconds(trainer, loader, size: int, epochs: int = 4) -> float:
-    """Seconds of a step with a full batch, optimizer and all: the fastest tenth of some epochs' steps."""
+def step_seconds(trainer, loader, size: int, steps: int = 100) -> float:
+    """Seconds of a step with a full batch, optimizer and all: what the fastest tenth of some steps stays below."""
     model, optimizer = trainer.model.train(), trainer.optimizer
     seconds = []
-    for _ in range(epochs):
+    while len(seconds) < steps:
         for batch in loader:
             if len(batch) < size:
                 continue

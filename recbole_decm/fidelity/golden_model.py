@@ -103,7 +103,7 @@ def _tensors(model: DecCM, ids: Tensor) -> dict[str, Tensor]:
     q_video = model.encode("visual", model.visual.lookup(ids))
     q_music = model.encode("acoustic", model.acoustic.lookup(ids))
     z_video = q_video.sample(model.settings.sampling_noise)
-    z_music = model.decoding_latent(q_music.sample(model.settings.sampling_noise), model.training_prior(ids))
+    z_music = model.decoding_latent(q_music.sample(model.settings.sampling_noise), ids)
     found = {
         "mu_video": q_video.mean,
         "logvar_video": q_video.logvar,

@@ -15,6 +15,7 @@ from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
+from recbole_decm.model.unit_length import unit_length
 
 _ENCODE_ROWS = 8_192
 
@@ -86,10 +87,9 @@ class CMVAE(DotProductScores, ContextRecommender):
         return self._of_unit_length(self.encoders[modality](features))
 
     def _of_unit_length(self, q: Posterior) -> Posterior:
-        unit = torch.nn.functional.normalize
         return Posterior(
-            unit(q.mean, dim=1) if self.settings.normalize_mean else q.mean,
-            unit(q.logvar, dim=1) if self.settings.normalize_logvar else q.logvar,
+            unit_length(q.mean) if self.settings.normalize_mean else q.mean,
+            unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
         )
 
     def learned_part(self, q: Posterior) -> Posterior:
@@ -104,8 +104,10 @@ class CMVAE(DotProductScores, ContextRecommender):
         """
         return latent
 
-    def decoding_latent(self, latent: Tensor, prior: Tensor | None) -> Tensor:
-        """What the video is generated from, given the music's latent vector (B, D); here the vector itself."""
+    def decoding_latent(self, latent: Tensor, videos: Tensor) -> Tensor:
+        """What the videos (B,) are generated from, given the music's latent vectors (n_r, D), which are this process's
+        share of the batch; here the vectors themselves.
+        """
         return latent
 
     def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
@@ -135,7 +137,7 @@ class CMVAE(DotProductScores, ContextRecommender):
             kl_video = kl_to_standard_normal(self.learned_part(q_video))
             kl_music = kl_to_standard_normal(self.learned_part(q_music))
         if decodes:
-            video_source = self.decoding_latent(z_music, self.training_prior(videos))
+            video_source = self.decoding_latent(z_music, videos)
             visual_error = self.decoders["visual"].error(video_source, visual)
             acoustic_error = self.decoders["acoustic"].error(z_video, acoustic)
         return LossTerms(

@@ -155,13 +155,18 @@ class DecCM(CMVAE):
         genres = self.genres if self.genres is None or music is None else self.genres[music]
         return self.fusion(latent, prior) if self.folds_prior else self.fusion.key(latent, genres)
 
-    def decoding_latent(self, latent, prior):
-        return self.represent_music(latent, prior) if self.settings.decode_from == "fused" else latent
+    def decoding_latent(self, latent, videos):
+        fuses = self.settings.decode_from == "fused"
+        return self.represent_music(latent, self.training_prior(videos)) if fuses else latent
 
     def training_prior(self, videos):
         if self.settings.backdoor == "none":
             return None
-        return batch_prior(self.uploader_prior[videos]) if self.settings.backdoor == "batch" else self.prior_mean
+        return (
+            batch_prior(self.uploader_prior.index_select(0, videos))
+            if self.settings.backdoor == "batch"
+            else self.prior_mean
+        )
 
     def evaluation_prior(self):
         if self.settings.backdoor == "none" or self.prior_choice == "uploader":
@@ -267,7 +272,7 @@ class DecCM(CMVAE):
         if isinstance(self.teacher, CMVAE):
             return self.teacher.encode("visual", visual), self.teacher.encode("acoustic", acoustic)
         tables = zip(self.teacher_posteriors(), (videos, music), strict=True)
-        return [Posterior(q.mean[ids], q.logvar[ids]) for q, ids in tables]
+        return [Posterior(q.mean.index_select(0, ids), q.logvar.index_select(0, ids)) for q, ids in tables]
 
     def teacher_posteriors(self) -> tuple[Posterior, Posterior]:
         """The teacher's posteriors of all videos and of all music, (n_ids, D) each."""
