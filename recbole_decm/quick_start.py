@@ -25,6 +25,7 @@ from recbole_decm.data.loaders import prepare_data
 from recbole_decm.distributed import group, launch
 from recbole_decm.distributed.processes import check_batches, launched, started_by_launcher
 from recbole_decm.errors import ConfigError
+from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.paths import shipped
 
 
@@ -90,6 +91,8 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     seconds: dict[str, float] = {}
     model, (train_data, valid_data, test_data) = build(config, seconds)
     check_batches(len(train_data), config.share.size)
+    if lack := lack_of_negatives(config):
+        getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
     extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
     if "teacher" in config and hasattr(model, "attach_teacher"):
         with timed(seconds, "teacher"):

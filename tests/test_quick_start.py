@@ -103,3 +103,11 @@ def test_evaluation_can_use_other_cut_offs_and_data(planted, tmp_path):
     arguments = [f"--data_path={tmp_path / 'other'}", "--dataset=more", "--topk=[3]", "--valid_metric=NDCG@3"]
     result = evaluate(trained.trainer.saved_model_file, [*arguments, "--state=ERROR"])
     assert result["dataset"] == "more" and set(result["test"]) == {"recall@3", "ndcg@3"}
+
+
+@pytest.mark.parametrize(("negatives", "warned"), [(64, True), (63, False)])
+def test_a_batch_that_cannot_hold_the_negatives_is_said(planted, caplog, negatives, warned):
+    with caplog.at_level("WARNING"):
+        run_quick("CMVAE", planted, epochs=1, num_negatives=negatives, state="WARNING")
+    text = "expected at least num_negatives + 1 = 65, found 64"
+    assert any(text in record.getMessage() for record in caplog.records) is warned

@@ -9,6 +9,7 @@ from typing import Any
 
 from recbole_decm import registry
 from recbole_decm.errors import ConfigError
+from recbole_decm.model.settings import lack_of_negatives
 
 DEFAULT_PORT = 5678
 _LAUNCHER_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -74,12 +75,8 @@ class Processes:
                 f"train_batch_size: expected a multiple of the {self.total} processes, which share each batch, found "
                 f"{batch}. Choose {choice}."
             )
-        negatives = config["num_negatives"]
-        if config["matching"] != "softmax" and isinstance(negatives, int) and batch < negatives + 1:
-            raise ConfigError(
-                f"train_batch_size: expected at least num_negatives + 1 = {negatives + 1}, found {batch}. The batch of "
-                "all processes together holds the negatives; raise it or lower num_negatives."
-            )
+        if lack := lack_of_negatives(config):
+            raise ConfigError(lack)
         if config["device"].type == "cuda" and len(config["gpu_id"].split(",")) < self.here:
             raise ConfigError(
                 f"gpu_id: expected a GPU for each of the {self.here} processes here, found '{config['gpu_id']}'. Give "

@@ -126,6 +126,21 @@ class DecCMSettings(MatcherSettings):
     backdoor_temperature: float
 
 
+def lack_of_negatives(config) -> str | None:
+    """What to say where the batch of all processes together has fewer pairs than ``num_negatives`` + 1; else None.
+
+    One process can go on with those it has: every other pair of a batch is a negative then.
+    """
+    batch, negatives = config["train_batch_size"], config["num_negatives"]
+    numbers = isinstance(batch, int) and isinstance(negatives, int)
+    if not numbers or config["matching"] == "softmax" or batch > negatives:
+        return None
+    return (
+        f"train_batch_size: expected at least num_negatives + 1 = {negatives + 1}, found {batch}. The batch of all "
+        "processes together holds the negatives; raise it or lower num_negatives."
+    )
+
+
 def _read_prior(name: str, value: Any) -> str | tuple[float, ...]:
     if isinstance(value, str) and value in _INFERENCE_PRIORS:
         return value
