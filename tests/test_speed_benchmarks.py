@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 import torch
 from helpers.benchmark_scripts import BENCHMARKS, load
 
@@ -55,3 +56,23 @@ def test_speed_report_and_plot(tmp_path):
     searches = [{"music": count, "search": "exact", "seconds": 0.1} for count in (10, 100)]
     suite.plot({"speed": found, "growth": growth, "retrieval": searches}, tmp_path / "bench.svg")
     assert "<svg" in (tmp_path / "bench.svg").read_text()
+
+
+def test_a_step_by_operation(tmp_path):
+    """A product of every step is in the table with its time; what is counted by kind sums to the whole."""
+    command = [sys.executable, str(BENCHMARKS / "step_profile.py"), "--videos", "200", "--music", "120", "--steps", "3"]
+    done = subprocess.run([*command, "--threads", "1"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    by_kind, by_operation = done.stdout.split("ms a step")[1:]
+    found = {row.rsplit(maxsplit=2)[0].strip(): float(row.split()[-1]) for row in by_kind.splitlines()[2:7]}
+    assert {"matrix products", "random numbers", "other operations", "all"} < set(found)
+    assert found["all"] == pytest.approx(sum(found.values()) - found["all"], abs=0.05)
+    assert 0 < found["matrix products"] < found["all"] and "addmm" in by_operation
+
+
+def test_a_stopwatch_counts_what_ran():
+    module = load("step_profile")
+    with module.Stopwatch() as watch:
+        torch.ones(300, 500) @ torch.ones(500, 2)
+    assert watch.times["mm", "131,072 or more"] == 1 and watch.spent["mm", "131,072 or more"] > 0
+    assert module.kind("mm") == "matrix products" and module.kind("mul") == "other operations"
