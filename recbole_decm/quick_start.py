@@ -26,7 +26,7 @@ from recbole_decm.distributed import group, launch
 from recbole_decm.distributed.processes import check_batches, launched, started_by_launcher
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.settings import lack_of_negatives
-from recbole_decm.paths import shipped
+from recbole_decm.paths import make_folder, shipped
 
 
 @dataclass
@@ -62,6 +62,7 @@ def start_logging(config: DecCMConfig) -> None:
     if config.share.rank:
         logging.basicConfig(level=logging.ERROR)
     else:
+        make_folder(Path("log", config["model"]), "log")
         init_logger(config)
     for noisy in ("matplotlib", "PIL", "h5py"):
         getLogger(noisy).setLevel(logging.WARNING)

@@ -23,6 +23,7 @@ from recbole_decm.checkpoint import (
 )
 from recbole_decm.errors import CheckpointError, DecCMError
 from recbole_decm.evaluation.adapters import MatchingCollector
+from recbole_decm.paths import make_folder
 
 # Keys that may differ between a checkpoint's run and the one that resumes it.
 _FREE_KEYS = {"checkpoint", "result_file", "epochs", "show_progress", "state", "data_path", "checkpoint_dir", "device"}
@@ -38,6 +39,7 @@ class CheckpointMixin:
     """
 
     def __init__(self, config, model):
+        make_folder(config["checkpoint_dir"], "checkpoint_dir")
         super().__init__(config, model)
         self.eval_collector = MatchingCollector(config)
         self.saved_model_file = self._new_file()

@@ -11,7 +11,7 @@ from helpers.running import make_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from recbole_decm.checkpoint import read_checkpoint
-from recbole_decm.errors import CheckpointError, DecCMError
+from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
 from recbole_decm.quick_start import fit, run_config
 
 
@@ -132,3 +132,23 @@ def _uncoloured(text: str) -> str:
 def test_a_loss_that_is_no_number_is_one_clear_error(planted):
     with pytest.raises(DecCMError, match="training loss: expected a number, found"):
         run_config(make_config("CMVAE", planted, learning_rate=1e30, epochs=5))
+
+
+def test_folders_exist_before_recbole_looks(planted, monkeypatch):
+    """RecBole looks and then makes them, so that of two processes that start together one could fail."""
+    looked = []
+
+    def only_looks(path):
+        assert Path(path).is_dir(), path
+        looked.append(Path(path).name)
+
+    monkeypatch.setattr("recbole.trainer.trainer.ensure_dir", only_looks)
+    monkeypatch.setattr("recbole.utils.logger.ensure_dir", only_looks)
+    run_config(make_config("CMVAE", planted, epochs=0, checkpoint_dir="new/folder"))
+    assert {"folder", "CMVAE"} < set(looked)
+
+
+def test_a_file_in_place_of_the_checkpoint_folder(planted):
+    Path("taken").write_text("")
+    with pytest.raises(ConfigError, match="checkpoint_dir: expected a folder to write to, but taken: File exists"):
+        run_config(make_config("CMVAE", planted, epochs=0, checkpoint_dir="taken"))
