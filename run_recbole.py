@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_decm.cli import run_main
+from recbole_decm.cli.run import run_main
 
 if __name__ == "__main__":
     sys.exit(run_main())

@@ -18,12 +18,13 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import read_columns, write_text
-from recbole_decm.quick_start import run_config
-from recbole_decm.simulate import SimulationConfig, simulate
-from recbole_decm.simulate_files import write_simulation
-from recbole_decm.teacher import fingerprint
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.io.atomic import read_columns
+from recbole_decm.io.write import write_text
+from recbole_decm.simulation.causal import SimulationConfig, simulate
+from recbole_decm.simulation.files import write_simulation
+from recbole_decm.training.run import run_config
+from recbole_decm.training.teacher import fingerprint
 
 VARIANTS = {"DecCMPlus": {}, "without backdoor": {"backdoor": "none"}}
 REFERENCES = ("ceiling", "oracle")

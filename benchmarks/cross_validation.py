@@ -29,11 +29,10 @@ from pooling import pool
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.commands.options import names, seeds_option
-from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import read_columns, write_atomic
-from recbole_decm.quick_start import run_config
-from recbole_decm.teacher import find_or_train
+from recbole_decm.cli.options import names, seeds_option
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.io.atomic import read_columns, write_atomic
+from recbole_decm.training.run import find_or_train_teacher, run_config
 
 CANDIDATES = 100
 WAYS = ("alone", "teacher", "pooled")
@@ -201,7 +200,7 @@ def main(
                 raise click.ClickException(
                     "--with-valid: the epoch would be chosen on training pairs; add --eval_step=0."
                 )
-            teacher = str(find_or_train(whole) or "none") if way == "teacher" else "none"
+            teacher = str(find_or_train_teacher(whole) or "none") if way == "teacher" else "none"
             name = made[way if way == "pooled" else "fold", fold]
             values |= {"data_path": str(work), "teacher": teacher}
             trained, test = run_config(DecCMConfig(model, name, config_dict=values, arguments=arguments))

@@ -20,12 +20,12 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import write_text
-from recbole_decm.data.released import import_released
-from recbole_decm.paths import shipped
-from recbole_decm.quick_start import run_config
-from recbole_decm.teacher import fingerprint, teacher_config
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.io.shipped import shipped
+from recbole_decm.io.write import write_text
+from recbole_decm.released.importer import import_released
+from recbole_decm.training.run import run_config
+from recbole_decm.training.teacher import fingerprint, teacher_config
 
 STEPS = sorted(path.stem for path in (shipped("properties") / "ablation").glob("released*.yaml"))
 OURS = "ours"

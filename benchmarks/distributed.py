@@ -19,10 +19,10 @@ import torch.distributed as dist
 from speed import ACOUSTIC, BATCH, VISUAL, config_for, write_data
 from tabulate import tabulate
 
-from recbole_decm import registry
-from recbole_decm.distributed.launch import in_processes
-from recbole_decm.distributed.processes import Processes
-from recbole_decm.quick_start import build
+from recbole_decm.parallel.launch import in_processes
+from recbole_decm.parallel.processes import Processes
+from recbole_decm.training.run import build
+from recbole_decm.training.trainers import trainer_class
 
 
 def trained_pairs(folder: Path, threads: int, epochs: int, **values) -> dict:
@@ -30,7 +30,7 @@ def trained_pairs(folder: Path, threads: int, epochs: int, **values) -> dict:
     torch.set_num_threads(threads)
     config = config_for("DecCM", "paper", folder, teacher="none", **values)
     model, (train, _, test) = build(config, {})
-    trainer = registry.trainer_class(config)(config, model)
+    trainer = trainer_class(config)(config, model)
     trainer.eval_collector.data_collect(train)
     seconds, pairs = [], train.pairs.shape[1]
     for epoch in range(epochs + 1):

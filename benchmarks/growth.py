@@ -19,9 +19,10 @@ from speed import ACOUSTIC, VISUAL, config_for, write_data
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm import registry, teacher
-from recbole_decm.benchmark.cell import peak_memory
-from recbole_decm.quick_start import build
+from recbole_decm.experiments.cell import peak_memory
+from recbole_decm.training import teacher
+from recbole_decm.training.run import build, find_or_train_teacher
+from recbole_decm.training.trainers import trainer_class
 
 MUSIC, PGC = 3_003, 2_000
 VIDEOS = (15_000, 50_000, 150_000)
@@ -46,8 +47,8 @@ def measure_here(folder: Path, name: str, batch: int, residency: str) -> dict[st
     values = {"train_batch_size": batch, "feature_residency": residency, "teacher_config": {"epochs": 1}}
     config, taken = config_for("DecCM", name, folder, **values), {}
     model, (train, _, _) = build(config, taken)
-    teacher.attach(model, teacher.find_or_train(config))
-    trainer = registry.trainer_class(config)(config, model)
+    teacher.attach(model, find_or_train_teacher(config))
+    trainer = trainer_class(config)(config, model)
     trainer._train_data = train
     seconds = []
     for epoch in range(2):

@@ -94,7 +94,7 @@ def main(videos: int, dim: int, folder: Path | None, keep: bool) -> None:
         start = time.perf_counter()
         ugc, pgc = write_layout(work / "released", videos, dim)
         click.echo(f"generated {videos} videos x {dim} in {time.perf_counter() - start:.0f} s: {work}")
-        argv = [sys.executable, "-c", "import sys; from recbole_decm.cli import main; sys.exit(main())"]
+        argv = [sys.executable, "-c", "import sys; from recbole_decm.cli.main import main; sys.exit(main())"]
         argv += ["import-released", f"--ugc={ugc}", f"--pgc={pgc}", "--name=big", f"--out={work / 'out'}"]
         start = time.perf_counter()
         process = subprocess.Popen(argv)

@@ -21,10 +21,10 @@ from cross_validation import QUIET
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.commands.options import seeds_option
-from recbole_decm.config import DecCMConfig
+from recbole_decm.cli.options import seeds_option
+from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.loaders import CandidateLoader
-from recbole_decm.quick_start import run_config
+from recbole_decm.training.run import run_config
 
 K = 10
 

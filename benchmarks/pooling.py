@@ -19,9 +19,9 @@ import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import parse_matrix, read_columns, read_header, write_atomic
-from recbole_decm.quick_start import run_config
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.io.atomic import parse_matrix, read_columns, read_header, write_atomic
+from recbole_decm.training.run import run_config
 
 PREFIX = "pgc-"
 

@@ -23,12 +23,12 @@ import torch
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.config import DecCMConfig
-from recbole_decm.quick_start import fit
-from recbole_decm.retrieval import index as indexes
-from recbole_decm.retrieval.exact import MUSIC_BLOCK, top_k
-from recbole_decm.simulate import SimulationConfig, World, draw_catalogue, features, simulate
-from recbole_decm.simulate_files import write_simulation
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.serving import index as indexes
+from recbole_decm.serving.search import MUSIC_BLOCK, top_k
+from recbole_decm.simulation.causal import SimulationConfig, World, draw_catalogue, features, simulate
+from recbole_decm.simulation.files import write_simulation
+from recbole_decm.training.run import fit
 
 SIZES = (10_000, 100_000, 1_000_000)
 K = 10

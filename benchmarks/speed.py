@@ -32,10 +32,12 @@ from recbole.utils import init_seed
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm import registry, teacher
-from recbole_decm.config import DecCMConfig
-from recbole_decm.data.atomic import write_atomic
-from recbole_decm.quick_start import build
+from recbole_decm.config import registry
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.io.atomic import write_atomic
+from recbole_decm.training import teacher
+from recbole_decm.training.run import build, find_or_train_teacher
+from recbole_decm.training.trainers import trainer_class
 
 VISUAL, ACOUSTIC, BATCH = 2048, 256, 1024
 VIDEOS, ROUNDS = 6_400, 5  # five full batches for training
@@ -85,12 +87,12 @@ def config_for(model: str, dataset: str, folder: Path, kind: type = DecCMConfig,
 
 
 def with_our_data(model: str, dataset: str, folder: Path, **values):
-    """(trainer, train loader, test loader) as :func:`recbole_decm.quick_start.fit` builds them."""
+    """(trainer, train loader, test loader) as :func:`recbole_decm.training.run.fit` builds them."""
     config = config_for(model, dataset, folder, **values)
     network, (train, _, test) = build(config, {})
     if hasattr(network, "attach_teacher"):
-        teacher.attach(network, teacher.find_or_train(config))
-    return registry.trainer_class(config)(config, network), train, test
+        teacher.attach(network, find_or_train_teacher(config))
+    return trainer_class(config)(config, network), train, test
 
 
 def with_recboles_data(model: str, dataset: str, folder: Path, **values):
@@ -100,7 +102,7 @@ def with_recboles_data(model: str, dataset: str, folder: Path, **values):
     init_seed(config["seed"], config["reproducibility"])
     train, _, test = data_preparation(config, Dataset(config))
     network = registry.model_class(model)(config, train._dataset).to(config["device"])
-    trainer = registry.trainer_class(config)(config, network)
+    trainer = trainer_class(config)(config, network)
     trainer.eval_collector = Collector(config)
     return trainer, train, test
 

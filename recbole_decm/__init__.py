@@ -1,3 +1,5 @@
 """DecCM: deconfounded cross-modal matching for background-music recommendation, as a plug-in for RecBole."""
 
-__version__ = "0.1.0"
+from recbole_decm.io.version import __version__
+
+__all__ = ["__version__"]

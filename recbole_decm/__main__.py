@@ -2,6 +2,6 @@
 
 import sys
 
-from recbole_decm.cli import main
+from recbole_decm.cli.main import main
 
 sys.exit(main())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class DecCMError(Exception):
     """Base of every error this package raises on purpose; command-line tools print it and exit with 2."""
@@ -25,3 +28,10 @@ class ResourceError(DecCMError):
 
 class DistributedError(DecCMError):
     """A process of a run that died, could not be reached, or no longer agrees with the others."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the nearest known name, or nothing."""
+    by_lower = {entry.lower(): entry for entry in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""

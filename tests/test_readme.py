@@ -13,9 +13,10 @@ import pytest
 import yaml
 from helpers.released_layout import write_released
 
-from recbole_decm.cli import main, run_main
-from recbole_decm.config_values import read_yaml
-from recbole_decm.quick_start import run
+from recbole_decm.cli.main import main
+from recbole_decm.cli.run import run_main
+from recbole_decm.config.values import read_yaml
+from recbole_decm.training.run import run
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()

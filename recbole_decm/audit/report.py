@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from recbole_decm.reference import format_references
+from recbole_decm.simulation.references import format_references
 
 
 def format_audit(found: Mapping[str, Any]) -> str:

@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm import registry, teacher
 from recbole_decm.audit import measures
 from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
 from recbole_decm.audit.subject import Subject, load_subject, recall
-from recbole_decm.checkpoint import read_checkpoint
+from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
-from recbole_decm.evaluation.genre_metrics import genre_counts, majority_genre
+from recbole_decm.metrics.genres import genre_counts, majority_genre
 from recbole_decm.model.backdoor import inference_priors
 from recbole_decm.model.decm import DecCM
 from recbole_decm.model.fusions import WHY_NO_RANK_CHANGES
 from recbole_decm.model.towers import Posterior
-from recbole_decm.quick_start import restored_config
-from recbole_decm.reference import read_truth, top_by_match
+from recbole_decm.simulation.references import read_truth, top_by_match
+from recbole_decm.training import teacher
+from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.evaluate import restored_config
+from recbole_decm.training.run import find_or_train_teacher
 
 BATCH_SIZES = (16, 64, 256, 1024, 4096)
 _ADJUSTMENT = ("confounder_fusion", "inference_prior")
@@ -218,7 +220,7 @@ def _teacher_path(config) -> Path | None:
     if choice is None or choice == "none":
         return None
     if choice != "auto":
-        return teacher.find_or_train(config)
+        return find_or_train_teacher(config)
     if not (Path(config["data_path"]).parent / f"{config['dataset']}-pgc").is_dir():
         return None
     path = teacher.cached_path(config, teacher.teacher_config(config))

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm.checkpoint import load_weights
-from recbole_decm.data.atomic import read_header
 from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.errors import ConfigError
+from recbole_decm.io.atomic import read_header
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.model.decm import DecCM
-from recbole_decm.quick_start import build
+from recbole_decm.training.checkpoint import load_weights
+from recbole_decm.training.run import build
 
 
 @dataclass

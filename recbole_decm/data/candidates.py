@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_decm.data.atomic import read_columns, read_header, require_fields
 from recbole_decm.errors import DataError
+from recbole_decm.io.atomic import read_columns, read_header, require_fields
 
 _BLOCK_CELLS = 8_000_000
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from recbole.data.dataset import Dataset
-from recbole.utils import FeatureSource, FeatureType, ModelType
+from recbole.utils import FeatureSource, FeatureType
 
-from recbole_decm import registry
-from recbole_decm.data import atomic, priors
+from recbole_decm.data import priors
 from recbole_decm.data.features import FeatureMatrix, open_npy
-from recbole_decm.data.file_rows import FileRows
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io import atomic
+from recbole_decm.io.npy import FileRows
 
 VIDEO, MUSIC = FeatureSource.USER, FeatureSource.ITEM
 
@@ -29,17 +29,12 @@ class FilesDataset(Dataset):
 
     def _get_field_from_config(self):
         super()._get_field_from_config()
-        config, model = self.config, self.config.model_class
+        config, needs = self.config, self.config.needs
         self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
         self.prior_field, self.genre_field = config["PRIOR_FIELD"], config["GENRE_FIELD"]
         self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
-        self.for_matching = getattr(model, "uses_content", False)
-        self.for_context = not self.for_matching and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE)
-        needed = registry.resources_of(config["metrics"])
-        self.needs_prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in needed
-        self.needs_genre = "data.genre_membership" in needed or config["confounder_fusion"] == "genre"
-        self.needs_genre |= self.needs_prior and config["uploader_prior"] == "train"
-        self.needs_genre |= getattr(model, "uses_genre", False)
+        self.for_matching, self.for_context = needs.content, needs.context
+        self.needs_prior, self.needs_genre = needs.prior, needs.genre
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self._files: dict[str, FileRows | None] = {}

@@ -10,10 +10,10 @@ import torch
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource
 
-from recbole_decm.data import atomic
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import CandidateLoader, FullRankingLoader, evaluation_loader
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io import atomic
 
 
 def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | CandidateLoader]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recbole_decm.data.file_rows import LARGEST_MAP, FileRows
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.npy import LARGEST_MAP, FileRows
 
 _CHECK_ROWS = 16_384
 RESIDENCIES = ("auto", "device", "disk", "host")

@@ -9,13 +9,13 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
-from recbole_decm.distributed.share import Share
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
 from recbole_decm.model.unit_length import unit_length
+from recbole_decm.parallel.share import Share
 
 _ENCODE_ROWS = 8_192
 

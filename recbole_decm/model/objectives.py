@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from recbole_decm.model.losses import hard_negative_hinge, kl_divergence, softmax_contrastive
-from recbole_decm.model.released import released_matching, released_teacher_kl
+from recbole_decm.model.released_terms import released_matching, released_teacher_kl
 from recbole_decm.model.towers import Posterior
 
 if TYPE_CHECKING:

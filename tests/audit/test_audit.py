@@ -11,11 +11,11 @@ from helpers.running import make_config
 
 from recbole_decm.audit.report import format_audit
 from recbole_decm.audit.run import audit
-from recbole_decm.cli import main
+from recbole_decm.cli.main import main
 from recbole_decm.errors import CheckpointError, ConfigError, DataError
-from recbole_decm.quick_start import run_config
-from recbole_decm.simulate import SimulationConfig, simulate
-from recbole_decm.simulate_files import write_simulation
+from recbole_decm.simulation.causal import SimulationConfig, simulate
+from recbole_decm.simulation.files import write_simulation
+from recbole_decm.training.run import run_config
 
 FAST = {"epochs": 3, "latent_dimension": 16, "topk": [10], "teacher": "none"}
 

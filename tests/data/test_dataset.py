@@ -8,9 +8,9 @@ import torch
 from helpers.planted import write_planted
 from helpers.running import make_config
 
-from recbole_decm.data.atomic import read_columns
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.atomic import read_columns
 
 
 def build(folder, model="DecCM", **values):

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from helpers.running import make_config, run_quick
 
-from recbole_decm.compare import compare, format_table
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.quick_start import evaluate, run_config
+from recbole_decm.experiments.compare import compare, format_table
+from recbole_decm.training.evaluate import evaluate
+from recbole_decm.training.run import run_config
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 
-from recbole_decm.benchmark.pool import Task
-from recbole_decm.benchmark.worker import run_job
+from recbole_decm.experiments.pool import Task
+from recbole_decm.experiments.worker import run_job
 
 
 class _Ended:

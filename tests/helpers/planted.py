@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_decm.data.atomic import write_atomic
+from recbole_decm.io.atomic import write_atomic
 
 
 def write_planted(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recbole_decm.config import DecCMConfig
-from recbole_decm.quick_start import run
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.training.run import run
 
 QUICK = {"show_progress": False, "state": "ERROR", "train_batch_size": 64, "epochs": 5}
 

@@ -12,11 +12,12 @@ import torch
 from helpers.running import make_config
 from torch import nn
 
-from recbole_decm import quick_start, teacher
-from recbole_decm.distributed import group
-from recbole_decm.distributed.batch_norm import GlobalBatchNorm, normalise_globally
-from recbole_decm.distributed.share import global_moments
-from recbole_decm.distributed.trainer import averaging_gradients, digest
+from recbole_decm.parallel import group
+from recbole_decm.parallel.batch_norm import GlobalBatchNorm, normalise_globally
+from recbole_decm.parallel.share import global_moments
+from recbole_decm.training import run, teacher
+from recbole_decm.training.distributed import averaging_gradients, digest
+from recbole_decm.training.run import find_or_train_teacher
 
 BATCHES = ((0, 60), (60, 107), (107, 109))  # even, uneven, and one of two pairs
 # Noise and dropout differ between processes by design; without them everything else must be the same.
@@ -38,9 +39,9 @@ def steps_of(name: str, folder, size: int) -> dict:
     """Losses, gradients and the final state of three steps of plain gradient descent, in one process or in ``size``."""
     values = {"teacher_config": {"epochs": 1}} if SETTINGS[name].get("teacher") == "auto" else {}
     config = make_config(folder=folder, train_batch_size=60, **STILL, **SETTINGS[name], **values)
-    model, (train, _, _) = quick_start.build(config, {})
+    model, (train, _, _) = run.build(config, {})
     if values:
-        path = teacher.find_or_train(config)
+        path = find_or_train_teacher(config)
         teacher.attach(model, path)
         if model.settings.distillation_weight > 0:
             teacher.attach_professional(model, config, path)
@@ -115,7 +116,7 @@ def whole_and_resumed(local_rank: int, folder: str) -> list[str]:
 
     def weights(checkpoint_dir: str, **more) -> str:
         given = values | {"checkpoint_dir": checkpoint_dir, "local_rank": local_rank} | more
-        trained, _ = quick_start.run_config(make_config("DecCM", Path(folder), **given))
+        trained, _ = run.run_config(make_config("DecCM", Path(folder), **given))
         return digest(trained.model)
 
     whole = weights("whole", epochs=3)

@@ -10,7 +10,7 @@ from torch.distributions import Normal
 from torch.distributions import kl_divergence as reference_kl
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.quick_start import build, fit
+from recbole_decm.training.run import build, fit
 
 PLANTED = {"epochs": 20, "topk": [10], "valid_metric": "NDCG@10"}
 

@@ -9,9 +9,10 @@ import torch
 from helpers.running import make_config, run_quick
 from recbole.data.interaction import Interaction
 
-from recbole_decm.checkpoint import read_checkpoint
 from recbole_decm.errors import ConfigError
-from recbole_decm.quick_start import build, evaluate, fit, run_config
+from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.evaluate import evaluate
+from recbole_decm.training.run import build, fit, run_config
 
 QUICK = {"epochs": 12, "topk": [10], "valid_metric": "NDCG@10", "latent_dimension": 32}
 QUICK_TEACHER = {"epochs": 3, "train_batch_size": 64, "matching": "softmax"}

@@ -10,7 +10,7 @@ from helpers.running import make_config, run_quick
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.fusions import FUSIONS, centred_log_preference, fused_scores, group_scores
-from recbole_decm.quick_start import fit
+from recbole_decm.training.run import fit
 
 K, D, B, N = 3, 4, 5, 7
 

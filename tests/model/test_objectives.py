@@ -7,12 +7,12 @@ import pytest
 import torch
 from helpers.running import make_config, run_quick
 
-from recbole_decm import teacher
-from recbole_decm.config import DecCMConfig
+from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.objectives import MATCHINGS, OBJECTIVES
-from recbole_decm.quick_start import build
+from recbole_decm.training import teacher
+from recbole_decm.training.run import build
 
 RELEASED = OBJECTIVES["released"]
 PARTS = {

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_decm.model.released import released_direction, released_matching, released_teacher_kl
+from recbole_decm.model.released_terms import released_direction, released_matching, released_teacher_kl
 from recbole_decm.model.towers import Posterior
 
 

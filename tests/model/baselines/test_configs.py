@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from helpers.running import make_config
 
-from recbole_decm import registry
-from recbole_decm.config_values import read_yaml
+from recbole_decm.config import registry
+from recbole_decm.config.values import read_yaml
+from recbole_decm.io.shipped import shipped
 from recbole_decm.model.settings import MatcherSettings
-from recbole_decm.paths import shipped
 
 PROJECT = Path(__file__).resolve().parents[3]
 TRAINING = {"train_neg_sample_args", "eval_batch_size", "epochs", "stopping_step", "learning_rate", "weight_decay"}

@@ -10,7 +10,8 @@ from recbole.data.interaction import Interaction
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.baselines.debiasing import elu_plus_one, inverse_propensity_weights
 from recbole_decm.model.losses import softmax_contrastive
-from recbole_decm.quick_start import build, evaluate, run_config
+from recbole_decm.training.evaluate import evaluate
+from recbole_decm.training.run import build, run_config
 
 DEBIASED = ["IPW", "PDA", "DecRS"]
 QUICK = {"epochs": 12, "latent_dimension": 32}

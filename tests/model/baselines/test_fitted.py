@@ -13,12 +13,13 @@ from helpers.running import make_config, run_quick
 from recbole.data.interaction import Interaction
 
 from recbole_decm.audit.run import audit
-from recbole_decm.checkpoint import read_checkpoint
-from recbole_decm.data.atomic import read_columns
 from recbole_decm.errors import CheckpointError, ConfigError
+from recbole_decm.io.atomic import read_columns
 from recbole_decm.model import scores
 from recbole_decm.model.baselines import content, fitted
-from recbole_decm.quick_start import build, evaluate, fit, run_config
+from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.evaluate import evaluate
+from recbole_decm.training.run import build, fit, run_config
 
 FITTED = ["Ridge", "CCA", "NearestVideos", "Cosine"]
 LIGHT = {"Ridge": {"alpha": 1.0}, "CCA": {"regularization": 0.01}, "NearestVideos": {"num_neighbors": 10}, "Cosine": {}}

@@ -1,0 +1,55 @@
+"""``recbole-decm benchmark``: models x data sets x seeds, from a specification to tables and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+def _folders(_ctx, _param, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    if any(not name or not folder for name, _, folder in pairs):
+        raise click.BadParameter(f"expected NAME=DIR, found {', '.join(values)}")
+    return {name: folder for name, _, folder in pairs}
+
+
+@click.command("benchmark")
+@click.argument("specification", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the results.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at a time.")
+@click.option(
+    "--data", "folders", multiple=True, callback=_folders, help="NAME=DIR: the folder that ${NAME} stands for."
+)
+@click.option("--update", is_flag=True, help="Go on in a folder of another specification; what did not change is kept.")
+def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[str, str], update: bool) -> int:
+    """Run every model of SPECIFICATION on every data set with every seed, and write tables and a report.
+
+    SPECIFICATION is a YAML file, or the name of a shipped one: benchmark/quick.yaml. Each cell runs in a process of its
+    own. Stopped at any moment, the same command goes on: finished cells are not run again unless their config, data or
+    code changed, failed ones are. The exit code is 1 where a cell failed.
+    """
+    from recbole_decm.experiments.progress import Bar
+    from recbole_decm.experiments.reading import read_specification
+    from recbole_decm.experiments.runner import run_benchmark
+    from recbole_decm.report.report import ReportOptions, write_report
+
+    wanted = read_specification(specification, folders)
+    options = ReportOptions(
+        metric=wanted.main_metric, test=wanted.main_test, baseline=wanted.baseline, title=wanted.title
+    )
+    try:
+        outcome = run_benchmark(wanted, out, jobs, update, Bar())
+    except KeyboardInterrupt:
+        if (out / "results.csv").is_file():
+            write_report(out, options)
+        click.echo(f"interrupted; the same command goes on from what is in {out}", err=True)
+        return 130
+    write_report(out, options)
+    for name, error in outcome.failed.items():
+        click.echo(f"failed: {name}: {error}", err=True)
+    click.echo(
+        f"{outcome.done} of {outcome.total} cells done ({outcome.before} before), {len(outcome.failed)} failed: "
+        f"{out / 'results.csv'}, {out / 'report.html'}"
+    )
+    return 1 if outcome.failed else 0

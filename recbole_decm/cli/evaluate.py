@@ -1,0 +1,28 @@
+"""``recbole-decm evaluate``: metrics of a checkpoint on a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from recbole_decm.cli.options import TAKES_KEYS
+
+
+@click.command("evaluate", context_settings=TAKES_KEYS)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--dataset", help="Data set; by default the one the checkpoint was trained on.")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def evaluate_command(checkpoint: Path, dataset: str | None, arguments: tuple[str, ...]) -> None:
+    """Metrics of CHECKPOINT on validation and test data.
+
+    ARGUMENTS are --key=value, above the values the checkpoint was trained with;
+    --result_file=PATH writes JSON.
+    """
+    from recbole_decm.training.evaluate import evaluate
+
+    given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
+    result = evaluate(checkpoint, given)
+    for phase in ("valid", "test", *(key for key in result if key.startswith("test_"))):
+        if result[phase] is not None:
+            click.echo(f"{phase:7s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))

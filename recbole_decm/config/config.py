@@ -1,0 +1,273 @@
+"""RecBole's Config with our YAML files, strict keys and literal values instead of ``eval``.
+
+Precedence is RecBole's: command line > config_dict > config files > data set YAML > model YAML > overall YAML.
+The values that ``objective: NAME`` stands for lie between config files and data set YAML.
+The dict-valued keys in :data:`recbole_decm.config.values.MERGED_KEYS` are merged entry by entry, so that
+``eval_args: {mode: uni100}`` keeps the split that a lower layer chose.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import recbole
+import torch
+from recbole.config import Config
+from recbole.evaluator import metric_types
+from recbole.utils import ModelType, argument_list
+
+from recbole_decm.config import compat, registry
+from recbole_decm.config.values import (
+    Loader,
+    merge,
+    parse_arguments,
+    parse_value,
+    read_config_files,
+    read_yaml,
+    take_config_files,
+)
+from recbole_decm.data.inputs import Needs
+from recbole_decm.errors import ConfigError, suggest
+from recbole_decm.io.shipped import shipped
+from recbole_decm.model.objectives import OBJECTIVES
+from recbole_decm.parallel import group
+from recbole_decm.parallel.processes import Processes
+from recbole_decm.parallel.share import Share
+
+RUN_KEYS = {"model", "dataset", "config_files", "MODEL_TYPE", "numerical_features"}
+RUN_KEYS |= {"nproc", "world_size", "ip", "port", "group_offset", "offset", "local_rank"}
+RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
+
+
+class DecCMConfig(Config):
+    """RecBole's :class:`Config` for a run of any model, ours or RecBole's.
+
+    Args:
+        model: model name (or class); without it the key ``model`` of the layers is used.
+        dataset: data set name; likewise.
+        config_file_list: YAML files, later ones win.
+        config_dict: values above the files.
+        arguments: ``--key=value`` command-line arguments; never read from ``sys.argv``.
+
+    Raises:
+        ConfigError: unknown key, model, metric or data set, malformed file or argument, or a value RecBole refuses.
+    """
+
+    def __init__(
+        self,
+        model: str | type | None = None,
+        dataset: str | None = None,
+        config_file_list: Sequence[str | Path] | None = None,
+        config_dict: dict | None = None,
+        arguments: Sequence[str] = (),
+    ):
+        self._arguments = list(arguments)
+        try:
+            super().__init__(model, dataset, config_file_list, config_dict)
+        except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
+            raise ConfigError(f"config: {error.args[0] if error.args else error}") from error
+
+    # --- what RecBole calls, in its order ---------------------------------------------------------------------
+    def compatibility_settings(self):
+        compat.apply()
+        registry.register_metrics()
+
+    def _init_parameters_category(self):
+        # Copies: RecBole extends these lists in place, for every later Config of the process.
+        self.parameters = {
+            "General": list(argument_list.general_arguments),
+            "Training": list(argument_list.training_arguments),
+            "Evaluation": list(argument_list.evaluation_arguments),
+            "Dataset": list(argument_list.dataset_arguments),
+        }
+
+    def _build_yaml_loader(self):
+        return Loader
+
+    def _load_config_files(self, file_list):
+        return read_config_files(file_list or [])
+
+    def _load_variable_config_dict(self, config_dict):
+        given = dict(config_dict or {})
+        return {key: parse_value(value) if isinstance(value, str) else value for key, value in given.items()}
+
+    def _load_cmd_line(self):
+        return parse_arguments(self._arguments)
+
+    def _merge_external_config_dict(self):
+        for values in (self.variable_config_dict, self.cmd_config_dict):
+            self.file_config_dict = merge(self.file_config_dict, read_config_files(take_config_files(values)))
+        self.external_config_dict = merge(self.file_config_dict, self.variable_config_dict, self.cmd_config_dict)
+
+    def _get_model_and_dataset(self, model, dataset):
+        model = model if model is not None else self.external_config_dict.get("model")
+        dataset = dataset if dataset is not None else self.external_config_dict.get("dataset")
+        if model is None or dataset is None:
+            missing = "model" if model is None else "dataset"
+            raise ConfigError(f"{missing}: expected a name, found none. Give --{missing}=NAME.")
+        if isinstance(model, str):
+            return model, registry.model_class(model), str(dataset)
+        return model.__name__, model, str(dataset)
+
+    def _load_internal_config_dict(self, model, model_class, dataset):
+        ours = shipped("properties")
+        base = [
+            RECBOLE_PROPERTIES / "overall.yaml",
+            RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
+            ours / "overall.yaml",
+        ]
+        models = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", ours / "model" / f"{model}.yaml"]
+        base_values = merge(*(read_yaml(path) for path in base))
+        model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
+        self._known_keys = RUN_KEYS | set(base_values) | set(model_values) | _keys_read_by(model_class)
+        self._known_keys |= {key for group in self.parameters.values() for key in group}
+        self._data_folder = self._find_data_folder(base_values, dataset)
+        yamls = [ours / "dataset" / f"{dataset}.yaml", RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml"]
+        found = [path for path in yamls if path.is_file()][:1]
+        found += [path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()]
+        for path in found:
+            self._refuse_unknown_keys(read_yaml(path), str(path))
+        self.internal_config_dict = merge(base_values, model_values, *(read_yaml(path) for path in found))
+        self.internal_config_dict["MODEL_TYPE"] = model_class.type
+
+    def _find_data_folder(self, base_values: dict, dataset: str) -> Path:
+        given = self.external_config_dict.get("data_path")
+        if given is None and dataset == "ml-100k":  # RecBole's own example comes with RecBole
+            return RECBOLE_PROPERTIES.parent / "dataset_example" / dataset
+        places = [Path(given if given is not None else base_values["data_path"])]
+        if given is None:
+            places.append(shipped("dataset_atomic"))
+        for place in places:
+            if (place / dataset).is_dir():
+                return place / dataset
+        names = sorted({path.name for place in places if place.is_dir() for path in place.iterdir() if path.is_dir()})
+        raise ConfigError(
+            f"dataset: expected a folder {' or '.join(str(place / dataset) for place in places)}, found none. "
+            f"There are: {', '.join(names) or 'no data sets'}.{suggest(dataset, names)} "
+            "Give --data_path=DIR for the folder that holds the data set's folder."
+        )
+
+    def _get_final_config_dict(self):
+        self._refuse_unknown_keys(self.file_config_dict, "config file")
+        self._refuse_unknown_keys(self.variable_config_dict, "config_dict")
+        self._refuse_unknown_keys(self.cmd_config_dict, "command line")
+        final = merge(self.internal_config_dict, self._named_objective(), self.external_config_dict)
+        final["numerical_features"] = list(final.get("numerical_features") or [])
+        return final
+
+    def _named_objective(self) -> dict:
+        """The values that ``objective: NAME`` stands for, as far as the model has the keys; a layer of its own."""
+        if "objective" not in self.internal_config_dict:
+            return {}
+        name = {**self.internal_config_dict, **self.external_config_dict}["objective"]
+        if name not in OBJECTIVES:
+            hint = suggest(str(name), OBJECTIVES)
+            raise ConfigError(f"objective: expected {' or '.join(OBJECTIVES)}, found {name!r}.{hint}")
+        return {key: value for key, value in OBJECTIVES[name].items() if key in self.internal_config_dict}
+
+    def _refuse_unknown_keys(self, values: dict, where: str) -> None:
+        for key in values:
+            if key not in self._known_keys:
+                hint = suggest(str(key), self._known_keys)
+                raise ConfigError(f"{where}: expected a key that {self.model} or RecBole reads, found '{key}'.{hint}")
+
+    def _set_default_parameters(self):
+        self._check_metrics()
+        super()._set_default_parameters()
+        self.final_config_dict["data_path"] = str(self._data_folder)
+
+    def _check_metrics(self) -> None:
+        metrics = self.final_config_dict["metrics"]
+        for metric in [metrics] if isinstance(metrics, str) else metrics:
+            if str(metric).lower() not in metric_types:
+                raise ConfigError(f"metrics: unknown metric '{metric}'.{suggest(str(metric), metric_types)}")
+        name, at, k = str(self.final_config_dict["valid_metric"]).partition("@")
+        listed = [metrics] if isinstance(metrics, str) else metrics
+        topk = self.final_config_dict["topk"]
+        if name.lower() not in {str(metric).lower() for metric in listed}:
+            raise ConfigError(f"valid_metric: expected one of metrics ({', '.join(listed)}), found '{name}'.")
+        if at and k not in {str(cut) for cut in (topk if isinstance(topk, list) else [topk])}:
+            raise ConfigError(f"valid_metric: expected a cut-off of topk ({topk}), found '{name}@{k}'.")
+
+    def _set_eval_neg_sample_args(self, phase):
+        """Negatives of an evaluation are drawn by our loaders, once; RecBole's samplers draw none."""
+        mode = self.final_config_dict["eval_args"]["mode"][phase]
+        if mode not in ("full", "fixed") and not re.fullmatch(r"(uni|pop)[1-9]\d*", str(mode)):
+            raise ConfigError(f"eval_args.mode: expected full, fixed, uniN or popN (such as uni100), found '{mode}'.")
+        self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}
+
+    def _init_device(self):
+        """RecBole's for one process; its own way to several needs NCCL and CUDA.
+
+        ``local_rank`` marks the config of one of several processes, which rank 0 alone has the say for: the others
+        write no files and show nothing but errors.
+        """
+        values = self.final_config_dict
+        local_rank = values.pop("local_rank", None)
+        super()._init_device()
+        self.processes, self.share = Processes.from_values(values), Share()
+        if local_rank is None:
+            return
+        self.share = group.share()
+        values |= {"local_rank": local_rank, "world_size": self.share.size}
+        if values["device"].type == "cuda":
+            values["device"] = torch.device("cuda", local_rank)
+        if self.share.rank:
+            values |= {"state": "ERROR", "show_progress": False, "result_file": None, "log_wandb": False}
+
+    # --- ours -------------------------------------------------------------------------------------------------
+    @property
+    def needs(self) -> Needs:
+        """What the model and the metrics need of a data set."""
+        model, metrics = self.model_class, registry.resources_of(self["metrics"])
+        content = getattr(model, "uses_content", False)
+        prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in metrics
+        genre = "data.genre_membership" in metrics or self["confounder_fusion"] == "genre"
+        return Needs(
+            content=content,
+            context=not content and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE),
+            prior=prior,
+            genre=genre or (prior and self["uploader_prior"] == "train") or getattr(model, "uses_genre", False),
+        )
+
+    @property
+    def known_keys(self) -> set[str]:
+        """The keys that the model or RecBole reads; every other one is refused."""
+        return set(self._known_keys)
+
+    def plain(self) -> dict:
+        """The final values as plain Python: what a checkpoint keeps instead of a pickled Config."""
+        return {key: _plain(value) for key, value in self.final_config_dict.items()}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return str(value)
+
+
+def _keys_read_by(model_class: type) -> set[str]:
+    """Keys a model of RecBole reads beyond its YAML; ours read none.
+
+    RecBole has no list of them (``reg_weight`` of one model is nothing to another), so the sources of the model and
+    its trainer are searched for ``config["key"]``.
+    """
+    if model_class.__module__.startswith("recbole_decm."):
+        return set()
+    from recbole.utils import get_trainer
+
+    modules = {inspect.getmodule(base) for base in model_class.__mro__ if base.__module__.startswith("recbole.")}
+    modules.add(inspect.getmodule(get_trainer(model_class.type, model_class.__name__)))
+    return set(_read_keys(inspect.getsource(module) for module in modules if module))
+
+
+def _read_keys(sources: Iterable[str]) -> Iterable[str]:
+    for source in sources:
+        yield from re.findall(r"config\[\s*[\"'](\w+)[\"']\s*\]", source)

@@ -1,0 +1,73 @@
+"""Our metrics as classes of RecBole: thin adapters of :mod:`recbole_decm.metrics`."""
+
+from __future__ import annotations
+
+from recbole.evaluator.base_metric import AbstractMetric
+from recbole.utils import EvaluatorType
+
+from recbole_decm.metrics import genres, ranking
+
+
+class _WeightedMetric(AbstractMetric):
+    metric_type = EvaluatorType.RANKING
+    metric_need = ("rec.positives",)
+    function = staticmethod(ranking.ipw_recall)
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.topk = config["topk"]
+
+    def calculate_metric(self, dataobject):
+        table = dataobject.get("rec.positives").numpy()
+        values = self.function(table[:, :-1].astype(bool), table[:, -1])
+        name = type(self).__name__.lower()
+        return {f"{name}@{k}": round(float(values[k - 1]), self.decimal_place) for k in self.topk}
+
+
+class IPWRecall(_WeightedMetric):
+    """Inverse-popularity-weighted recall; see :func:`recbole_decm.metrics.ranking.ipw_recall`."""
+
+
+class IPWNDCG(_WeightedMetric):
+    """Inverse-popularity-weighted NDCG; see :func:`recbole_decm.metrics.ranking.ipw_ndcg`."""
+
+    function = staticmethod(ranking.ipw_ndcg)
+
+
+class _GenreMetric(AbstractMetric):
+    metric_type = EvaluatorType.RANKING
+    metric_need: tuple[str, ...] = ("rec.items", "data.genre_membership")
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.topk = config["topk"]
+
+    def values(self, counts, membership, dataobject):
+        """(k,) the metric at every cut-off, from the genre counts of the lists."""
+        raise NotImplementedError
+
+    def calculate_metric(self, dataobject):
+        membership = dataobject.get("data.genre_membership").numpy()
+        counts = genres.genre_counts(dataobject.get("rec.items").numpy(), membership)
+        values, name = self.values(counts, membership, dataobject), type(self).__name__.lower()
+        return {f"{name}@{k}": round(float(values[k - 1]), self.decimal_place) for k in self.topk}
+
+
+class GenreKL(_GenreMetric):
+    """Miscalibration to the uploader's preference; see :func:`recbole_decm.metrics.genres.genre_kl`."""
+
+    metric_need = ("rec.items", "data.genre_membership", "rec.prior")
+    smaller = True
+
+    def values(self, counts, membership, dataobject):
+        return genres.genre_kl(counts, dataobject.get("rec.prior").numpy())
+
+
+class MajorityShare(_GenreMetric):
+    """Share of the lists from the largest genre of the catalogue; see
+    :func:`recbole_decm.metrics.genres.genre_share`. Smaller is better only where the majority is pushed."""
+
+    smaller = True
+
+    def values(self, counts, membership, dataobject):
+        return genres.genre_share(counts, genres.majority_genre(membership))

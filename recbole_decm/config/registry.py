@@ -1,0 +1,87 @@
+"""Explicit tables of what this package adds to RecBole; RecBole's own models stay reachable by name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import recbole
+import recbole.evaluator.register as recbole_metrics
+from recbole.utils import get_model
+
+from recbole_decm.errors import ConfigError, suggest
+
+BASELINES = {
+    "Ridge": "recbole_decm.model.baselines.fitted",
+    "CCA": "recbole_decm.model.baselines.fitted",
+    "Cosine": "recbole_decm.model.baselines.fitted",
+    "NearestVideos": "recbole_decm.model.baselines.fitted",
+    "IPW": "recbole_decm.model.baselines.debiased",
+    "PDA": "recbole_decm.model.baselines.debiased",
+    "DecRS": "recbole_decm.model.baselines.debiased",
+}
+MODELS = {
+    "DecCM": "recbole_decm.model.decm",
+    "DecCMPlus": "recbole_decm.model.decm",
+    "DecCMTeacher": "recbole_decm.model.cmvae",
+    "CMVAE": "recbole_decm.model.cmvae",
+    **BASELINES,
+}
+METRICS = {
+    "IPWRecall": "recbole_decm.config.metrics",
+    "IPWNDCG": "recbole_decm.config.metrics",
+    "GenreKL": "recbole_decm.config.metrics",
+    "MajorityShare": "recbole_decm.config.metrics",
+}
+
+
+def _lookup(table: dict[str, str], name: str) -> type:
+    return getattr(importlib.import_module(table[name]), name)
+
+
+def recbole_model_names() -> list[str]:
+    """Names of RecBole's models, in lower case as their modules are named; nothing is imported for it."""
+    families = ("general", "context_aware", "sequential", "knowledge_aware", "exlib")
+    folder = Path(recbole.__file__).parent / "model"
+    paths = [str(folder / f"{family}_recommender") for family in families]
+    return [module.name for module in pkgutil.iter_modules(paths)]
+
+
+def model_class(name: str) -> type:
+    """The class of a model by its name, ours first.
+
+    Raises:
+        ConfigError: no model has this name; the message names the nearest.
+    """
+    if name in MODELS:
+        return _lookup(MODELS, name)
+    try:
+        return get_model(name)
+    except (ValueError, AttributeError, ImportError) as error:
+        if isinstance(error, ImportError) and name.lower() in recbole_model_names():
+            raise ConfigError(f"model: {name} needs a package that is not installed ({error}).") from error
+        known = [*MODELS, "Pop", "Random", "BPR", "LightGCN", "MultiVAE", "FM", "DeepFM", "DSSM"]
+        hint = suggest(name, known) or suggest(name, recbole_model_names())
+        raise ConfigError(
+            f"model: expected {', '.join(MODELS)} or a model of RecBole (exact case), found '{name}'.{hint}"
+        ) from error
+
+
+def resources_of(metrics: str | Iterable[str]) -> set[str]:
+    """What some metrics need, such as ``rec.prior``, by RecBole's table; an unknown metric needs nothing."""
+    names = [metrics] if isinstance(metrics, str) else metrics
+    return {need for name in names for need in recbole_metrics.metric_information.get(str(name).lower(), ())}
+
+
+def register_metrics() -> None:
+    """Add our metrics to RecBole's four tables; calling it again changes nothing."""
+    for name in METRICS:
+        metric = _lookup(METRICS, name)
+        key = name.lower()
+        recbole_metrics.metrics_dict[key] = metric
+        recbole_metrics.metric_information[key] = metric.metric_need
+        recbole_metrics.metric_types[key] = metric.metric_type
+        if metric.smaller and key not in recbole_metrics.smaller_metrics:
+            recbole_metrics.smaller_metrics.append(key)

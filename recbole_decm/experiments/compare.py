@@ -1,0 +1,80 @@
+"""Run several models on one data set and set their test metrics side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pandas as pd
+from tabulate import tabulate
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.values import parse_arguments
+from recbole_decm.errors import ConfigError
+from recbole_decm.training.run import run_config
+
+
+def arguments_for(model: str, dataset: str, values: dict) -> dict:
+    """The values whose keys a model knows; a key that is only another model's is left out for this one."""
+    folder = {"data_path": values["data_path"]} if "data_path" in values else {}
+    keys = DecCMConfig(model, dataset, config_dict=folder).known_keys
+    known = {key: value for key, value in values.items() if key in keys}
+    DecCMConfig(model, dataset, config_dict=known)  # refuses a value before anything is trained
+    return known
+
+
+def compare(
+    jobs: Sequence[tuple[str, int]],
+    dataset: str,
+    arguments: Sequence[str] = (),
+    on_start: Callable[[str, int], None] = lambda model, seed: None,
+) -> Iterator[dict]:
+    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <metrics>}`` as they finish.
+
+    Metrics are the test's, ``valid:<metric>``, the score that chose the epoch (NaN with ``eval_step: 0``: none was
+    chosen), and ``<name>:<metric>`` of extra tests.
+
+    Raises:
+        ConfigError: before any training, for a key that no model of the comparison knows.
+    """
+    values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
+    per_model = {model: arguments_for(model, dataset, values) for model, _ in jobs}
+    for key in values:
+        if all(key not in known for known in per_model.values()):
+            raise ConfigError(f"command line: expected a key that one of the models reads, found '{key}'.")
+    for model, seed in jobs:
+        on_start(model, seed)
+        config = DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed})
+        trained, test = run_config(config)
+        metrics = {
+            f"valid:{config['valid_metric'].lower()}": trained.valid_score if trained.valid_result else float("nan")
+        }
+        metrics |= dict((test if test is not None else trained.valid_result) or {})
+        for name, found in trained.extra_results.items():
+            metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
+        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **metrics}
+
+
+def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
+    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed.
+
+    With more than ten columns the table is turned, a line a metric, so that it fits a screen.
+    """
+    seeds = sorted(rows["seed"].unique().tolist())
+    names = [name for name in rows.columns if name not in ("model", "seed")]
+    lines = []
+    for model in models:
+        group = rows[rows["model"] == model]
+        cells = [model]
+        for name in names:
+            if group[name].isna().all():  # of this model there is no such figure
+                cells.append("")
+                continue
+            form = "{:.1f}" if name == "seconds" else "{:.4f}"
+            text = form.format(group[name].mean())
+            cells.append(text + (f" ± {group[name].std(ddof=1):.4f}" if len(group) > 1 and name != "seconds" else ""))
+        lines.append(cells)
+    head = f"{dataset}, test, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    headers = ["model", *names]
+    if len(names) > 10:
+        headers, *lines = map(list, zip(*[headers, *lines], strict=True))
+    return f"{head}\n" + tabulate(lines, headers=headers, disable_numparse=True)

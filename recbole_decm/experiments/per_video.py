@@ -1,0 +1,99 @@
+"""Results of single videos, and what their lists hold, from what RecBole's collector kept of an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from recbole.evaluator.base_metric import TopkMetric
+from recbole.evaluator.register import metrics_dict
+
+from recbole_decm.data import priors
+from recbole_decm.io import atomic
+from recbole_decm.metrics.genres import genre_counts
+
+RESOURCES = ("rec.items", "rec.topk")
+"""What the collector has to keep."""
+
+
+def metrics_by_video(config: Any, kept: Any) -> dict[str, np.ndarray]:
+    """Each metric that is a mean over videos, video by video, in the order of the loader.
+
+    RecBole's own metric code computes the values, and is stopped before it averages them.
+
+    Args:
+        config: of the run; names metrics and cut-offs.
+        kept: the collector's :attr:`~recbole_decm.training.collector.MatchingCollector.kept`.
+
+    Returns:
+        ``{"recall@10": (T,) float32, ...}``; the mean of each is the metric that RecBole reports.
+    """
+    found: dict[str, np.ndarray] = {}
+    for name in config["metrics"]:
+        metric_class = metrics_dict[name.lower()]
+        if not issubclass(metric_class, TopkMetric) or "rec.topk" not in metric_class.metric_need:
+            continue
+        metric = metric_class(config)
+
+        def keep(metric_name: str, values: np.ndarray) -> dict:
+            found.update({f"{metric_name}@{k}": values[:, k - 1].astype(np.float32) for k in config["topk"]})
+            return {}
+
+        metric.topk_result = keep
+        metric.calculate_metric(kept)
+    return found
+
+
+def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
+    """Names of the K genres and the (n_music, K) membership of each music id; None where ``.item`` has no genre.
+
+    Read beside the data set, since models that do not know content are not given it.
+    """
+    path, field = Path(dataset.dataset_path) / f"{dataset.dataset_name}.item", dataset.genre_field
+    separator, encoding = dataset.config["field_separator"], dataset.config["encoding"] or "utf-8"
+    if not path.is_file() or field not in atomic.read_header(path, separator, encoding):
+        return None
+    cells = atomic.read_columns(path, [dataset.iid_field, field], separator, encoding)
+    genres = dict(zip(cells[dataset.iid_field], map(str.split, cells[field]), strict=True))
+    rows = [genres.get(token, []) for token in dataset.field2id_token[dataset.iid_field]]
+    names = priors.genre_vocabulary(rows)
+    return names, priors.genre_membership(rows, names)
+
+
+def genre_shares(
+    lists: np.ndarray, popularity: np.ndarray, membership: np.ndarray, truth: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Shares of each genre in the lists, the catalogue, the training pairs and the true choices.
+
+    Args:
+        lists: (V, k) music ids.
+        popularity: (n_music,) training pairs of each music id; id 0 is the padding.
+        membership: (n_music, K).
+        truth: (n,) music ids chosen without confounding.
+
+    Returns:
+        ``{"lists", "catalogue", "train", "truth"}``, K shares each; music without a genre belongs to none.
+    """
+    membership = membership.astype(np.float64)
+    shares = {
+        "lists": genre_counts(lists, membership)[:, -1].sum(axis=0) / lists.size,
+        "catalogue": membership[1:].mean(axis=0),
+        "train": popularity @ membership / popularity.sum(),
+        "truth": None if truth is None else membership[truth].mean(axis=0),
+    }
+    return {name: None if share is None else share.tolist() for name, share in shares.items()}
+
+
+def popularity_of(lists: np.ndarray, popularity: np.ndarray) -> dict[str, float]:
+    """Mean training pairs of the recommended music, over the training pairs, and over the catalogue.
+
+    Args:
+        lists: (V, k) music ids; popularity: (n_music,), id 0 is the padding.
+    """
+    counts = popularity.astype(np.float64)
+    return {
+        "lists": float(counts[lists].mean()),
+        "train": float((counts**2).sum() / counts.sum()),
+        "catalogue": float(counts[1:].mean()),
+    }

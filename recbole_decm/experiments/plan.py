@@ -1,0 +1,136 @@
+"""The cells of a benchmark, and the config values of each: what the specification means to RecBole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.values import merge, read_config_files
+from recbole_decm.errors import ConfigError, suggest
+from recbole_decm.experiments import datasets
+from recbole_decm.experiments.spec import DataEntry, ModelEntry, Specification, digest, slug
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one data set with one seed.
+
+    Attributes:
+        key: name of its folder, the same for the same labels and seed.
+        dataset, data_path: name and parent folder; None for the default folders.
+    """
+
+    key: str
+    model: ModelEntry
+    data: DataEntry
+    seed: int
+    dataset: str
+    data_path: Path | None
+
+
+def cells_of(specification: Specification, out: Path) -> list[Cell]:
+    """All cells, model by model within a data set."""
+    found = []
+    for data in specification.datasets:
+        for model in specification.models:
+            for seed in specification.seeds:
+                name, folder = datasets.place(data, seed, out)
+                mark = digest(model.label, data.label, seed)
+                key = f"{slug(model.label)}-{slug(data.label)}-{seed}-{mark}"
+                found.append(Cell(key, model, data, seed, name, folder))
+    return found
+
+
+def overlay_of(model: ModelEntry) -> dict:
+    """The values that make a model what its label says."""
+    return merge(read_config_files(model.config_files), model.config)
+
+
+def values_of(specification: Specification, model: ModelEntry, data: DataEntry, known: Iterable[str]) -> dict:
+    """Config values of a model on a data set, without seed and folders.
+
+    Later ones win: the specification's config, the data set's, the model's; metrics and mode of the evaluation are
+    the same for all. Of the common values a model is given those whose keys it knows.
+    """
+    keys = set(known)
+    common = {key: value for key, value in merge(specification.config, data.config).items() if key in keys}
+    protocol: dict[str, Any] = {}
+    if specification.eval_mode is not None:
+        protocol["eval_args"] = {"mode": specification.eval_mode}
+    if specification.metrics is not None:
+        protocol["metrics"] = list(specification.metrics)
+    return merge(common, overlay_of(model), protocol)
+
+
+def folder_of(path: Path | None) -> dict[str, str]:
+    """The value of ``data_path`` where it is not the default."""
+    return {} if path is None else {"data_path": str(path)}
+
+
+def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Config values for a process that runs in another folder: a teacher's checkpoint by its absolute path."""
+    path = Path(str(values.get("teacher")))
+    return {**values, **({"teacher": str(path.resolve())} if path.is_file() else {})}
+
+
+def check(specification: Specification) -> None:
+    """Refuse what RecBole or a model would refuse, before anything is simulated or trained.
+
+    Raises:
+        ConfigError: unknown model, metric, key or data set; no test split; a main metric that is not computed.
+    """
+    unknown = {"config": set(specification.config)}
+    everything: set[str] = set()
+    unknown |= {f"datasets, {data.label}, config": set(data.config) for data in specification.datasets}
+    for data in specification.datasets:
+        for model in specification.models:
+            known = _check_pair(specification, model, data)
+            everything |= known
+            for keys in (unknown["config"], unknown[f"datasets, {data.label}, config"]):
+                keys -= known
+    for where, keys in unknown.items():
+        for key in sorted(keys):
+            hint = suggest(key, everything)
+            raise ConfigError(f"specification, {where}: expected a key that a model reads, found '{key}'.{hint}")
+
+
+def _check_pair(specification: Specification, model: ModelEntry, data: DataEntry) -> set[str]:
+    where = f"specification, {model.label} on {data.label}"
+    name, folder = (datasets.STAND_IN, None) if data.dataset is None else (data.dataset, data.data_path)
+    try:
+        known = DecCMConfig(model.model, name, config_dict=folder_of(folder)).known_keys
+        values = values_of(specification, model, data, known)
+        config = DecCMConfig(model.model, name, config_dict={**values, **folder_of(folder)})
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    for key in _space(specification, model):
+        if key not in known:
+            raise ConfigError(f"{where}, search: expected a key of {model.model}, found '{key}'.{suggest(key, known)}")
+    splits = config["benchmark_filename"]
+    if splits is not None and len(splits) < 3:
+        raise ConfigError(f"{where}: expected a data set with train, valid and test, found the splits {splits}.")
+    computed = {f"{metric.lower()}@{k}" for metric in config["metrics"] for k in config["topk"]}
+    if specification.main_metric not in computed:
+        hint = suggest(specification.main_metric, computed)
+        raise ConfigError(
+            f"{where}: expected main_metric among those of metrics and topk, found '{specification.main_metric}'.{hint}"
+        )
+    tests = ["test", *(f"test_{name}" for name in config["extra_tests"] or [])]
+    if specification.main_test not in tests:
+        raise ConfigError(f"{where}: expected main_test {' or '.join(tests)}, found '{specification.main_test}'.")
+    return known
+
+
+def _space(specification: Specification, model: ModelEntry) -> Iterable[str]:
+    return (specification.search and specification.search.space_of(model)) or ()
+
+
+def check_candidates(config: DecCMConfig) -> None:
+    """Refuse ``eval_mode: fixed`` where the data set has no candidate files."""
+    for phase, mode in config["eval_args"]["mode"].items():
+        path = Path(config["data_path"]) / f"{config['dataset']}.{phase}.candidates"
+        if mode == "fixed" and not path.is_file():
+            raise ConfigError(f"eval_mode: fixed needs {path}, found no such file. Use full or uni100.")

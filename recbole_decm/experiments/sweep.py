@@ -1,0 +1,101 @@
+"""The effect of the teacher by its weight, on validation data: the same model trained at several weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from tabulate import tabulate
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.values import parse_arguments
+from recbole_decm.errors import ConfigError
+from recbole_decm.training.run import fit, start_logging
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a weight of the teacher does to the validation score, over seeds.
+
+    Attributes:
+        weight: of KL(student || teacher).
+        score: mean over the seeds; spread: their standard deviation, 0 for one seed.
+        gain: mean difference to the same seeds without the teacher, positive where the teacher helps.
+        error: standard error of the gain, 0 for one seed.
+    """
+
+    weight: float
+    score: float
+    spread: float
+    gain: float
+    error: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether the teacher makes validation worse, by more than the standard error."""
+        return self.gain < 0 and -self.gain > self.error
+
+
+def effects(scores: dict[tuple[float, int], float], bigger: bool = True) -> list[Effect]:
+    """Paired effects of every weight.
+
+    Args:
+        scores: (weight, seed) -> validation score; has the weight 0 for every seed.
+        bigger: whether a bigger score is better.
+    """
+    found = []
+    for weight in sorted({weight for weight, _ in scores}):
+        seeds = sorted(seed for other, seed in scores if other == weight)
+        own = [scores[weight, seed] for seed in seeds]
+        gains = [(scores[weight, seed] - scores[0.0, seed]) * (1 if bigger else -1) for seed in seeds]
+        several = len(seeds) > 1
+        error = stdev(gains) / len(gains) ** 0.5 if several else 0.0
+        found.append(Effect(weight, mean(own), stdev(own) if several else 0.0, mean(gains), error))
+    return found
+
+
+def sweep(
+    model: str,
+    dataset: str,
+    weights: Sequence[float],
+    seeds: Sequence[int],
+    arguments: Sequence[str] = (),
+    on_start: Callable[[float, int], None] = lambda weight, seed: None,
+) -> Iterator[dict]:
+    """Train the model with each weight and seed; yields their best validation ``score`` by ``metric``.
+
+    Raises:
+        ConfigError: the model has no teacher, is told to train without, or validates no epoch.
+    """
+    values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
+    for weight in sorted({0.0, *weights}):
+        for seed in seeds:
+            config = DecCMConfig(model, dataset, config_dict={**values, "teacher_weight": weight, "seed": seed})
+            if config["teacher"] is None or config["teacher"] == "none":
+                raise ConfigError("teacher: expected auto or a checkpoint to weigh, found none.")
+            if config["eval_step"] == 0:
+                raise ConfigError(
+                    "eval_step: expected at least 1, to compare the teacher's weights by validation, found 0."
+                )
+            on_start(weight, seed)
+            start_logging(config)
+            how = {"metric": config["valid_metric"], "bigger": config["valid_metric_bigger"]}
+            yield {"weight": weight, "seed": seed, "score": fit(config, saved=False).valid_score, **how}
+
+
+def format_effects(found: Sequence[Effect], metric: str) -> str:
+    """The table of a sweep, and a warning for each weight at which the teacher makes validation worse."""
+    lines = [
+        [f"{effect.weight:g}", f"{effect.score:.4f} ± {effect.spread:.4f}", f"{effect.gain:+.4f} ± {effect.error:.4f}"]
+        for effect in found
+    ]
+    headers = ["teacher_weight", f"valid {metric}", "gain over no teacher"]
+    table = tabulate(lines, headers=headers, disable_numparse=True)
+    warnings = [
+        f"warning: at teacher_weight {effect.weight:g} the teacher makes validation worse, "
+        f"by {-effect.gain:.4f} ± {effect.error:.4f}. Lower the weight, or train with --teacher=none."
+        for effect in found
+        if effect.worse
+    ]
+    return "\n".join([table, *warnings])

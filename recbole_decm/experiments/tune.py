@@ -1,0 +1,159 @@
+"""Tune one model: a resumable search, its best values as a config file, and a page of plots."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.errors import ConfigError, DecCMError, suggest
+from recbole_decm.experiments import search
+from recbole_decm.experiments.hashes import config_hash, data_hash
+from recbole_decm.experiments.plan import with_absolute_paths
+from recbole_decm.experiments.pool import Task, run_tasks
+from recbole_decm.experiments.searching import trial_task
+from recbole_decm.experiments.space import Parameter
+from recbole_decm.experiments.spec import RESERVED, digest
+from recbole_decm.io.write import write_text
+
+_FEWEST_SCORES = 4
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The result of a search: the best trial's number, score and values, and what was tried."""
+
+    number: int
+    score: float
+    metric: str
+    values: dict[str, Any]
+    trials: list[dict]
+
+
+def tune(
+    model: str,
+    dataset: str,
+    values: Mapping[str, Any],
+    space: Mapping[str, Parameter],
+    trials: int,
+    out: Path,
+    jobs: int = 1,
+    seed: int = 2020,
+    on_trial: Callable[[int, str | None], None] = lambda finished, error: None,
+    tick: Callable[[list[Task]], None] = lambda running: None,
+) -> Tuned:
+    """Search until the study in ``out`` has ``trials`` trials, counting those of earlier calls and other processes.
+
+    Args:
+        values: config values of every trial.
+        on_trial: told the number of finished trials and the error of a trial that failed, as they end.
+
+    Raises:
+        ConfigError: unknown key, or a folder that holds the search of another model, data set, config or space.
+        DecCMError: no trial has a score.
+    """
+    out = out.absolute()
+    base = DecCMConfig(model, dataset, config_dict={**values, "seed": seed})
+    for name in space:
+        if name not in base.known_keys or name in RESERVED:
+            raise ConfigError(f"space: expected keys of {model}, found '{name}'.{suggest(name, base.known_keys)}")
+    study = search.Study(out / "study.journal", f"{model} on {dataset}", space, trials, seed)
+    identity = digest(config_hash(base), data_hash(base), sorted(space.items()), seed, size=8)
+    _claim(out, identity, {"model": model, "dataset": dataset, "seed": seed})
+    opened = search.start(study, base)
+    full = {
+        **with_absolute_paths(values),
+        "teacher_dir": str(out / "teachers"),
+        "data_path": str(Path(base["data_path"]).parent.resolve()),
+    }
+    full |= {"state": "INFO", "show_progress": False}
+    state = _Trials(opened, trials)
+
+    def next_task() -> Task | None:
+        if not state.may_start():
+            return None
+        place = Path(scratch) / str(state.started)
+        return trial_task(study, model, dataset, full, place, f"trial {state.started}", finish)
+
+    def finish(pid: int, error: str | None) -> None:
+        if error is not None:
+            search.close_trials_of(opened, pid, error)
+        state.ended()
+        on_trial(search.used_trials(opened)[0], error)
+
+    with tempfile.TemporaryDirectory(prefix="recbole-decm-tune-") as scratch:
+        run_tasks(next_task, jobs, tick)
+    best = search.best_of(opened)
+    if best is None:
+        raise DecCMError(f"{out}: expected at least one trial with a score, found none of {trials}.")
+    tuned = Tuned(best.number, float(best.value or 0), base["valid_metric"], dict(best.params), search.summary(opened))
+    write_text(out / "best.yaml", _best_yaml(tuned, model, dataset))
+    write_text(out / "trials.json", json.dumps(tuned.trials, indent=2) + "\n")
+    write_text(out / "search.html", search_page(opened, model, dataset, tuned))
+    return tuned
+
+
+class _Trials:
+    """Counts trials, so that neither this process nor those it shares the study with start too many."""
+
+    def __init__(self, opened: Any, most: int):
+        self.opened, self.most, self.started, self.at_work = opened, most, 0, 0
+        self.others = search.used_trials(opened)[1]  # run by other processes as we begin
+
+    def may_start(self) -> bool:
+        """Whether one more is wanted; it counts as started."""
+        finished, running = search.used_trials(self.opened)
+        if finished + max(running, self.at_work + self.others) >= self.most:
+            return False
+        self.started += 1
+        self.at_work += 1
+        return True
+
+    def ended(self) -> None:
+        """A trial of this process ended."""
+        self.at_work -= 1
+        self.others = max(0, search.used_trials(self.opened)[1] - self.at_work)
+
+
+def _claim(out: Path, identity: str, note: dict) -> None:
+    path = out / "search.json"
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["identity"] != identity:
+            raise ConfigError(
+                f"{out}: expected a folder of this search, found one of {found['model']} on {found['dataset']} with "
+                "another config, data, seed or space. Give another --out."
+            )
+    write_text(path, json.dumps({"identity": identity, **note}, indent=2) + "\n")
+
+
+def _best_yaml(tuned: Tuned, model: str, dataset: str) -> str:
+    kinds = {bool: "bool", int: "int", float: "float", str: "str", type(None): "str"}
+    found = f"trial {tuned.number} of {len(tuned.trials)}, valid {tuned.metric} {tuned.score:.4f}"
+    lines = []
+    for name, value in tuned.values.items():
+        text = yaml.safe_dump({name: value}, default_flow_style=False).strip()
+        lines.append(f"{text:<31} # ({kinds[type(value)]}) Found by the search.\n")
+    return f"# {model} on {dataset}: {found}.\n" + "".join(lines)
+
+
+def search_page(opened: Any, model: str, dataset: str, tuned: Tuned) -> str:
+    """One HTML page that needs no network: scores by trial, by value of each parameter, and what matters."""
+    import optuna
+
+    drawn = [optuna.visualization.plot_optimization_history(opened, target_name=f"valid {tuned.metric}")]
+    drawn.append(optuna.visualization.plot_slice(opened, target_name=f"valid {tuned.metric}"))
+    scores = {trial["score"] for trial in tuned.trials if trial["state"] == "complete"}
+    if len(scores) >= _FEWEST_SCORES:  # fewer say nothing about importance
+        drawn.append(optuna.visualization.plot_param_importances(opened, target_name=f"valid {tuned.metric}"))
+    parts = [figure.to_html(full_html=False, include_plotlyjs=place == 0) for place, figure in enumerate(drawn)]
+    title = f"Search of {model} on {dataset}: {len(tuned.trials)} trials, best valid {tuned.metric} {tuned.score:.4f}"
+    values = ", ".join(f"{name}: {value}" for name, value in tuned.values.items())
+    head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
+    return f"{head}<body><h1>{title}</h1><p>Trial {tuned.number}: {values}</p>{''.join(parts)}</body></html>\n"

@@ -1,0 +1,171 @@
+"""Atomic files: RecBole's tab-separated text tables whose header names and types every column.
+
+Reading is vectorised and strict: RecBole's own reader parses sequence columns element by element and turns
+a malformed header into a bare ``ValueError``. Errors here name the file, the line and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_decm.errors import DataError
+from recbole_decm.io.write import write_text
+
+FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
+
+
+def read_header(path: Path, separator: str = "\t", encoding: str = "utf-8") -> dict[str, str]:
+    """The columns of an atomic file.
+
+    Returns:
+        field name -> type (one of :data:`FIELD_TYPES`), in file order.
+
+    Raises:
+        DataError: the file is missing or empty, or a header cell is not ``name:type`` with a known type.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: expected an atomic file, found none. Check data_path, dataset and benchmark_filename."
+        )
+    with path.open(encoding=encoding) as lines:
+        header = lines.readline().rstrip("\r\n")
+    if not header:
+        raise DataError(f"{path}, line 1: expected a header such as 'video_id:token', found an empty line.")
+    fields: dict[str, str] = {}
+    for cell in header.split(separator):
+        name, colon, kind = cell.partition(":")
+        if not colon or not name or kind not in FIELD_TYPES:
+            raise DataError(
+                f"{path}, line 1: expected columns 'name:type' with a type of {', '.join(FIELD_TYPES)}, "
+                f"found '{cell}'. Fix the header (columns are separated by {separator!r})."
+            )
+        if name in fields:
+            raise DataError(f"{path}, line 1: field '{name}' appears twice. Rename or drop one column.")
+        fields[name] = kind
+    return fields
+
+
+def require_fields(path: Path, header: Mapping[str, str], expected: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`DataError` unless every expected field is in the header with one of its allowed types."""
+    for name, kinds in expected.items():
+        if name not in header:
+            raise DataError(f"{path}, line 1: expected a field '{name}:{kinds[0]}', found {', '.join(header)}.")
+        if header[name] not in kinds:
+            raise DataError(
+                f"{path}, line 1: expected field '{name}' of type {' or '.join(kinds)}, found '{header[name]}'."
+            )
+
+
+def read_columns(path: Path, fields: Sequence[str], separator: str = "\t", encoding: str = "utf-8") -> pd.DataFrame:
+    """Read some columns of an atomic file as text, in file order, as plain Python strings.
+
+    Raises:
+        DataError: a line has too many columns, or a cell of the file is missing where a line was cut short.
+    """
+    header = read_header(path, separator, encoding)
+    names = [f"{name}:{header[name]}" for name in fields]
+    try:
+        frame = pd.read_csv(
+            path,
+            sep=separator,
+            usecols=names,
+            dtype=str,
+            encoding=encoding,
+            keep_default_na=False,
+            quoting=3,
+            na_filter=False,
+        )
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected {len(header)} columns a line, but {str(error).strip()}.") from error
+    frame = frame[names].astype(object)
+    frame.columns = list(fields)
+    return frame
+
+
+def parse_floats(path: Path, field: str, cells: Sequence[str]) -> np.ndarray:
+    """Parse a ``float`` column.
+
+    Returns:
+        (N,) float64.
+
+    Raises:
+        DataError: names the first line that is not a finite number.
+    """
+    values = pd.to_numeric(pd.Series(list(cells), dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(f"{path}, line {bad[0] + 2}: expected a finite number in '{field}', found '{cells[bad[0]]}'.")
+    return values
+
+
+def parse_matrix(path: Path, field: str, cells: Sequence[str], separator: str = " ") -> np.ndarray:
+    """Parse a ``float_seq`` column whose lines all have the same length.
+
+    Returns:
+        (N, D) float32.
+
+    Raises:
+        DataError: names the first line whose length differs, or that holds anything but finite numbers.
+    """
+    cells = list(cells)
+    counts = np.fromiter((len(cell.split(separator)) if cell else 0 for cell in cells), np.int64, len(cells))
+    width = int(counts[0]) if counts.size else 0
+    odd = np.flatnonzero((counts != width) | (counts == 0))
+    if odd.size:
+        raise DataError(
+            f"{path}, line {odd[0] + 2}: expected {max(width, 1)} numbers in '{field}', as in the first line, "
+            f"found {counts[odd[0]]}."
+        )
+    try:
+        values = np.array(separator.join(cells).split(separator), dtype=np.float32).reshape(len(cells), width)
+    except ValueError:
+        values = _parse_rows_to_find_the_bad_one(path, field, cells, separator)
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if bad.size:
+        raise DataError(f"{path}, line {bad[0] + 2}: expected finite numbers in '{field}', found NaN or infinity.")
+    return values
+
+
+def _parse_rows_to_find_the_bad_one(path: Path, field: str, cells: Sequence[str], separator: str) -> np.ndarray:
+    rows = []
+    for line, cell in enumerate(cells, start=2):
+        try:
+            rows.append(np.array(cell.split(separator), dtype=np.float32))
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {line}: expected numbers separated by {separator!r} in '{field}'; {error}."
+            ) from error
+    return np.stack(rows)
+
+
+def write_atomic(path: Path, columns: Mapping[str, Sequence], decimals: int = 5) -> None:
+    """Write an atomic file in one step: a reader sees the old file or the whole new one.
+
+    Args:
+        path: the file to write.
+        columns: ``"name:type"`` -> values, all of one length. ``*_seq`` values are rows of a 2-D array or sequences.
+        decimals: significant digits of float columns.
+    """
+    text = {head: _to_text(head.partition(":")[2], values, decimals) for head, values in columns.items()}
+    lengths = {head: len(values) for head, values in text.items()}
+    if len(set(lengths.values())) != 1:
+        raise DataError(f"{path}: expected columns of one length, found {lengths}.")
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(row) for row in zip(*text.values(), strict=True)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _to_text(kind: str, values: Sequence, decimals: int) -> list[str]:
+    if kind == "token":
+        return [str(value) for value in values]
+    if kind == "token_seq":
+        return [" ".join(map(str, row)) for row in values]
+    if kind == "float":
+        return [f"{value:.{decimals}g}" for value in values]
+    if kind == "float_seq":
+        return [" ".join(f"{value:.{decimals}g}" for value in row) for row in values]
+    raise DataError(f"expected a column type of {', '.join(FIELD_TYPES)}, found '{kind}'.")

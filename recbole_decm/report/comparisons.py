@@ -1,0 +1,193 @@
+"""Which results are paired with which, and the tests of every pair of models: results in, one row a comparison out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from recbole_decm.metrics import paired
+from recbole_decm.report.results import Results, smaller_is_better
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against a reference on one test set of one data set; differences are model minus reference.
+
+    Attributes:
+        scheme: how p-values were corrected: ``baseline`` (the reference was named beforehand: over all comparisons with
+            it) or ``pairs`` (over all pairs of models, which also covers a reference picked by its result).
+        seeds: seeds that both models finished on the same data; ``videos``: distinct test videos behind p and interval.
+        simulations: distinct versions of the data among the seeds; above 1, each seed (or some) has its own videos.
+        low, high: bootstrap interval of the difference over videos (over seeds, by t, where no values by video exist).
+        p_videos, p_seeds: raw p-values; ``holm_*`` the corrected ones. NaN where the test could not be done.
+        seeds_agreeing: seeds whose difference has the sign of the mean difference.
+        better: +1 where the model is better, -1 where the reference is, 0 where they are equal.
+    """
+
+    dataset: str
+    test: str
+    metric: str
+    model: str
+    reference: str
+    scheme: str
+    seeds: int
+    videos: int
+    simulations: int
+    mean: float
+    mean_reference: float
+    difference: float
+    low: float
+    high: float
+    p_videos: float
+    holm_videos: float
+    p_seeds: float
+    holm_seeds: float
+    seeds_agreeing: int
+    dz: float
+    superiority: float
+    better: int
+    note: str
+
+
+class Scores(NamedTuple):
+    """A model's results on one test set: by seed, the data version, the mean, and the values by video if stored."""
+
+    data: dict[int, str]
+    means: dict[int, float]
+    videos: dict[int, np.ndarray | None]
+    order: dict[int, np.ndarray]
+
+
+def scores_of(results: Results, model: str, dataset: str, test: str, metric: str) -> Scores:
+    """Collect the finished cells of a model that have the metric."""
+    column = f"{test}:{metric}"
+    cells = results.done
+    if column not in cells:
+        return Scores({}, {}, {}, {})
+    cells = cells[(cells["model"] == model) & (cells["dataset"] == dataset) & cells[column].notna()]
+    data = cells["data_hash"] if "data_hash" in cells else pd.Series("", index=cells.index)
+    # What follows a dash is the teacher's data: the videos are the same.
+    data = data.fillna("").astype(str).map(lambda version: version.partition("-")[0])
+    found = Scores({}, {}, {}, {})
+    for key, seed, version, mean in zip(cells.index, cells["seed"], data, cells[column], strict=True):
+        values = results.videos(key, test, metric)
+        found.data[int(seed)] = str(version)
+        found.means[int(seed)] = float(mean) if values is None else float(values.mean())
+        found.videos[int(seed)] = values
+        order = results.videos(key, test, "video")
+        found.order[int(seed)] = np.zeros(0, dtype=str) if order is None else order
+    return found
+
+
+def by_video(data: dict[int, str], values: dict[int, np.ndarray]) -> np.ndarray:
+    """One value a distinct video: the mean over the seeds that share a version of the data, versions end to end.
+
+    Args:
+        data: seed -> version of the data; ``values``: seed -> (T,) values by video, for some of these seeds.
+
+    Returns:
+        (T summed over the versions,).
+    """
+    groups: dict[str, list[np.ndarray]] = {}
+    for seed, array in values.items():
+        groups.setdefault(data[seed], []).append(array)
+    return np.concatenate([np.mean(group, axis=0) for group in groups.values()]) if groups else np.zeros(0)
+
+
+def compare_scores(model: Scores, reference: Scores) -> tuple[np.ndarray, np.ndarray, list[int], str]:
+    """Pair two models: differences by video, differences by seed, the seeds, and what could not be paired and why.
+
+    A seed counts where both models finished it on the same version of the data; values by video, where every counted
+    seed has them for the same videos in the same order.
+    """
+    common = sorted(set(model.means) & set(reference.means))
+    seeds = [seed for seed in common if model.data[seed] == reference.data[seed]]
+    left = len(common) - len(seeds)
+    note = f"{left} seed{'s' if left > 1 else ''} left out: the data differ" if left else ""
+    by_seed = np.array([model.means[seed] - reference.means[seed] for seed in seeds])
+    pairs: dict[int, np.ndarray] = {}
+    for seed in seeds:
+        ours, theirs = model.videos[seed], reference.videos[seed]
+        if ours is None or theirs is None:
+            return np.zeros(0), by_seed, seeds, note or "no values by video"
+        if len(ours) != len(theirs) or not np.array_equal(model.order[seed], reference.order[seed]):
+            return np.zeros(0), by_seed, seeds, "the test videos differ, so they cannot be paired"
+        pairs[seed] = ours - theirs
+    return by_video(model.data, pairs), by_seed, seeds, note
+
+
+def compare_pair(
+    place: tuple[str, str, str], pair: tuple[str, str], model: Scores, reference: Scores
+) -> Comparison | None:
+    """Test one model against another at a (data set, test set, metric), uncorrected; None where they share no seed."""
+    dataset, test, metric = place
+    videos, by_seed, seeds, note = compare_scores(model, reference)
+    if not seeds:
+        return None
+    difference = float(by_seed.mean())
+    interval = paired.mean_interval(videos) if len(videos) else paired.seeds_interval(by_seed)
+    sign = int(np.sign(np.round(difference, 12)))
+    return Comparison(
+        dataset=dataset,
+        test=test,
+        metric=metric,
+        model=pair[0],
+        reference=pair[1],
+        scheme="",
+        seeds=len(seeds),
+        videos=len(videos),
+        simulations=len({model.data[seed] for seed in seeds}),
+        mean=float(np.mean([model.means[seed] for seed in seeds])),
+        mean_reference=float(np.mean([reference.means[seed] for seed in seeds])),
+        difference=difference,
+        low=interval.low,
+        high=interval.high,
+        p_videos=paired.paired_test(videos),
+        holm_videos=float("nan"),
+        p_seeds=paired.seeds_test(by_seed),
+        holm_seeds=float("nan"),
+        seeds_agreeing=int(np.sum(np.sign(np.round(by_seed, 12)) == sign)),
+        dz=paired.cohens_dz(videos if len(videos) else by_seed),
+        superiority=paired.superiority(videos if len(videos) else by_seed),
+        better=-sign if smaller_is_better(metric) else sign,
+        note=note,
+    )
+
+
+def compare_all(results: Results, tests: Iterable[str], metrics: Iterable[str], baseline: str | None) -> pd.DataFrame:
+    """All comparisons that the report states, a row each with the fields of :class:`Comparison`.
+
+    With a ``baseline``: every other model against it, corrected over these, and all pairs of the first of ``metrics``,
+    corrected over the pairs. Without: all pairs for each metric. A family lies within a data set, test set and metric.
+    """
+    rows: list[pd.DataFrame] = []
+    for dataset in results.datasets:
+        for test in tests:
+            for position, metric in enumerate(metrics):
+                place = (dataset, test, metric)
+                scores = {model: scores_of(results, model, *place) for model in results.models}
+                families: dict[str, list[tuple[str, str]]] = {}
+                if baseline in scores:
+                    families["baseline"] = [(model, baseline) for model in results.models if model != baseline]
+                if baseline is None or position == 0:
+                    families["pairs"] = list(combinations(results.models, 2))
+                for scheme, pairs in families.items():
+                    found = [compare_pair(place, pair, scores[pair[0]], scores[pair[1]]) for pair in pairs]
+                    rows.append(_corrected([row for row in found if row is not None], scheme))
+    columns = list(Comparison.__dataclass_fields__)
+    return pd.concat(rows, ignore_index=True) if any(map(len, rows)) else pd.DataFrame(columns=columns)
+
+
+def _corrected(family: list[Comparison], scheme: str) -> pd.DataFrame:
+    table = pd.DataFrame([asdict(row) for row in family], columns=list(Comparison.__dataclass_fields__))
+    table["scheme"] = scheme
+    for name in ("videos", "seeds"):
+        table[f"holm_{name}"] = paired.holm(table[f"p_{name}"].to_numpy(dtype=np.float64))
+    return table

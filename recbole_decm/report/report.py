@@ -1,0 +1,110 @@
+"""From a benchmark's folder to ``significance.csv``, ``table.md``, ``table.tex`` and ``report.html``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recbole_decm.errors import ConfigError, suggest
+from recbole_decm.io.write import write_text
+from recbole_decm.report.comparisons import compare_all
+from recbole_decm.report.page import render_page
+from recbole_decm.report.results import Results, load_results, smaller_is_better
+from recbole_decm.report.tables import build_table, shown_metrics
+from recbole_decm.report.tables_text import to_latex, to_markdown
+from recbole_decm.report.wording import verdict
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report is about.
+
+    Attributes:
+        metric: the main metric with its cut-off, as ``cell.json`` names it. The table shows all metrics of its cut-off.
+        test: the test set that comes first; the others follow it.
+        baseline: label of the model that all others are compared with; None compares with the best mean.
+        title: heading of the tables and of the page.
+    """
+
+    metric: str = "ndcg@10"
+    test: str = "test"
+    baseline: str | None = None
+    title: str = "Benchmark"
+
+
+def specified_options(results: Results) -> ReportOptions:
+    """What the specification in a benchmark's folder says of its report; the defaults where it says nothing."""
+    keys = {"metric": "main_metric", "test": "main_test", "baseline": "baseline", "title": "title"}
+    said = {option: results.specified(key) for option, key in keys.items()}
+    return ReportOptions(**{option: value for option, value in said.items() if isinstance(value, str)})
+
+
+def write_report(folder: Path, options: ReportOptions) -> None:
+    """Analyse what is in ``folder`` and write the four files there, each whole or not at all.
+
+    Missing and failed cells are reported, not required; a baseline without a finished cell leaves nothing to compare.
+
+    Raises:
+        DataError: the folder holds no cell.
+        ConfigError: finished cells have neither the metric nor the test set; the message names what they have.
+    """
+    results, options = load_results(folder), replace(options, metric=options.metric.lower())
+    tests = _tests(results, options)
+    metrics = shown_metrics(results, options.metric)
+    compared = compare_all(results, tests, metrics, options.baseline)
+    compared["verdict"] = [verdict(row) for row in compared.to_dict("records")]
+    table = build_table(results, tests, metrics, compared, options.baseline)
+    page = render_page(results, options, tests, table, compared, references(results, tests, options))
+    texts = {
+        "significance.csv": compared.to_csv(index=False),
+        "table.md": to_markdown(table, options.title),
+        "table.tex": to_latex(table, options.title),
+        "report.html": page,
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+
+
+def references(results: Results, tests: list[str], options: ReportOptions) -> dict[tuple[str, str], str]:
+    """(data set, test set) -> the model that others are compared with there: the baseline, or the best mean."""
+    found = {}
+    for test in tests:
+        column = f"{test}:{options.metric}"
+        done = results.done.dropna(subset=[column]) if column in results.done else results.done.iloc[:0]
+        for dataset, cells in done.groupby("dataset"):
+            means = cells.groupby("model")[column].mean()
+            best = means.idxmin() if smaller_is_better(options.metric) else means.idxmax()
+            found[str(dataset), test] = options.baseline or str(best)
+    return found
+
+
+def _tests(results: Results, options: ReportOptions) -> list[str]:
+    """The test sets to report, the main one first; an empty list where no cell has finished."""
+    tests = results.tests
+    if not tests:
+        return []
+    if options.test not in tests:
+        hint = suggest(options.test, tests)
+        raise ConfigError(
+            f"test: expected one of {', '.join(tests)} in {results.folder}, found '{options.test}'.{hint}"
+        )
+    known = results.metrics(options.test)
+    if options.metric not in known:
+        hint = suggest(options.metric, known)
+        raise ConfigError(
+            f"metric: expected one of {', '.join(known)} in {results.folder}, found '{options.metric}'.{hint}"
+        )
+    return [options.test, *(name for name in tests if name != options.test)]
+
+
+def check_baseline(results: Results, baseline: str | None) -> None:
+    """Refuse a baseline that no cell is of.
+
+    Raises:
+        ConfigError: with the labels that there are.
+    """
+    if baseline is not None and baseline not in results.models:
+        models = results.models
+        raise ConfigError(
+            f"baseline: expected one of {', '.join(models)}, found '{baseline}'.{suggest(baseline, models)}"
+        )

@@ -1,0 +1,235 @@
+"""A benchmark's output folder as tables and arrays. Everything the analysis knows comes through here."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recbole_decm.errors import DataError
+
+REQUIRED = ("model", "dataset", "seed", "status")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What lies in the folder of a benchmark.
+
+    Attributes:
+        folder: where it was read from.
+        specification: the specification as text, empty where there is none.
+        cells: one row a cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``, metrics
+            as ``test:ndcg@10``, ``seconds:train``, ``seconds``, ``popularity:lists``, ``factor:confounding``, hashes,
+            ``peak_memory_mb``, ``epochs``; ``genres``, ``versions`` and ``overlay`` as they are in ``cell.json``.
+        superseded: keys of older cells of the same model, data set and seed, which are left out of ``cells``.
+        unfinished: keys of folders that hold no ``cell.json`` yet.
+    """
+
+    folder: Path
+    specification: str
+    cells: pd.DataFrame
+    superseded: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
+    _arrays: dict[Hashable, np.ndarray | None] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """The cells that finished."""
+        return self.cells[self.cells["status"] == "done"]
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        """The cells that did not."""
+        return self.cells[self.cells["status"] != "done"]
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Labels in the order of the specification, then of the alphabet."""
+        return _ordered(self.cells["model"], self._specified("models"))
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Labels in the order of the specification, then of the alphabet."""
+        return _ordered(self.cells["dataset"], self._specified("datasets"))
+
+    @cached_property
+    def tests(self) -> list[str]:
+        """Test sets that finished cells have metrics of, ``test`` first."""
+        names = {
+            str(name).partition(":")[0] for name in self.done.dropna(axis=1, how="all").columns if ":" in str(name)
+        }
+        return sorted(name for name in names if name == "test" or name.startswith("test_"))
+
+    def metrics(self, test: str) -> list[str]:
+        """Metrics, with their cut-off, that finished cells have of a test set."""
+        start = f"{test}:"
+        return [name[len(start) :] for name in self.done.dropna(axis=1, how="all").columns if name.startswith(start)]
+
+    def videos(self, key: str, test: str, metric: str) -> np.ndarray | None:
+        """(T,) float64 values of a metric by video, or (T,) str of the videos for ``video``; None where not stored."""
+        name = f"{test}/{metric}"
+        if (key, name) not in self._arrays:
+            values = _read_array(self.folder / "cells" / key / "videos.npz", name)
+            self._arrays[key, name] = values if values is None or metric == "video" else values.astype(np.float64)
+        return self._arrays[key, name]
+
+    def curves(self, key: str) -> dict[str, dict[str, list[float]]]:
+        """``{"losses": {term: [by epoch]}, "valid": {metric: [by validation]}}``; empty where there are none."""
+        found, _ = _read_json(self.folder / "cells" / key / "curves.json")
+        return {part: found.get(part) or {} for part in ("losses", "valid")}
+
+    def specified(self, key: str) -> object:
+        """What the folder's specification has under a key; None where it has nothing, or cannot be read."""
+        try:
+            return (yaml.safe_load(self.specification) or {}).get(key)
+        except (yaml.YAMLError, AttributeError):
+            return None
+
+    def _specified(self, part: str) -> list[str]:
+        values = self.specified(part)
+        labels = map(_label, values) if isinstance(values, list) else ()
+        return [label for label in labels if label is not None]
+
+
+def load_results(folder: Path) -> Results:
+    """Read the output folder of a benchmark, finished or not; arrays and curves are read when they are asked for.
+
+    A cell that cannot be read counts as failed, with the reason as its error.
+
+    Raises:
+        DataError: there is no cell in the folder.
+    """
+    specification = folder / "specification.yaml"
+    text = specification.read_text(encoding="utf-8") if specification.is_file() else ""
+    paths = sorted(path for path in (folder / "cells").glob("*") if path.is_dir())
+    written = [path for path in paths if (path / "cell.json").is_file()]
+    if not written:
+        raise DataError(
+            f"{folder}: expected the output of recbole-decm benchmark with at least one finished or failed cell in "
+            f"cells/*/cell.json, found none. Run recbole-decm benchmark SPEC.yaml --out {folder} first."
+        )
+    written.sort(key=lambda path: (path / "cell.json").stat().st_mtime_ns)
+    newest: dict[Hashable, dict[str, Any]] = {}
+    superseded = []
+    for path in written:
+        row = _read_cell(path)
+        identity = (row["model"], row["dataset"], row["seed"])
+        if identity in newest:
+            superseded.append(newest[identity]["key"])
+        newest[identity] = row
+    cells = pd.DataFrame(list(newest.values())).set_index("key").sort_values(["dataset", "model", "seed"])
+    unfinished = tuple(path.name for path in paths if path not in written)
+    return Results(folder, text, cells, tuple(superseded), unfinished)
+
+
+def missing_cells(results: Results) -> list[tuple[str, str, int]]:
+    """(model, data set, seed) that other cells lead to expect and that no cell has, in order."""
+    seen = set(zip(results.cells["model"], results.cells["dataset"], results.cells["seed"], strict=True))
+    seeds = {name: sorted(set(group["seed"])) for name, group in results.cells.groupby("dataset")}
+    return [
+        (model, dataset, seed)
+        for dataset in results.datasets
+        for model in results.models
+        for seed in seeds[dataset]
+        if (model, dataset, seed) not in seen
+    ]
+
+
+def disagreeing_cells(
+    results: Results, tests: Iterable[str], metrics: Sequence[str], tolerance: float = 1e-3
+) -> list[str]:
+    """Keys of finished cells whose values by video do not average to the cell's own metric, beyond rounding."""
+    found = set()
+    for test, metric in [(test, metric) for test in tests for metric in metrics]:
+        known = results.done.get(f"{test}:{metric}", pd.Series(dtype=np.float64)).dropna()
+        for key, value in known.items():
+            values = results.videos(str(key), test, metric)
+            if values is not None and not abs(values.mean() - value) <= tolerance:
+                found.add(str(key))
+    return sorted(found)
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether less is more, by RecBole's table and ours; ``metric`` with or without its cut-off."""
+    import recbole.evaluator.register as recbole_metrics
+
+    from recbole_decm.config.registry import register_metrics
+
+    register_metrics()
+    return metric.partition("@")[0].lower() in recbole_metrics.smaller_metrics
+
+
+def metric_title(metric: str) -> str:
+    """``ndcg@10`` as RecBole writes it, ``NDCG@10``; an unknown name stays as it is."""
+    import recbole.evaluator.register as recbole_metrics
+
+    from recbole_decm.config.registry import register_metrics
+
+    register_metrics()
+    name, at, k = metric.partition("@")
+    known = recbole_metrics.metrics_dict.get(name.lower())
+    return (known.__name__ if known else name) + at + k
+
+
+def _read_cell(path: Path) -> dict[str, Any]:
+    found, problem = _read_json(path / "cell.json")
+    lacking = [name for name in REQUIRED if name not in found]
+    if problem or lacking:
+        problem = problem or f"cell.json: expected {', '.join(REQUIRED)}, found no {', '.join(lacking)}"
+        blank = {"model": path.name, "dataset": "unknown", "seed": 0}
+        found = {**blank, **found, "status": "failed", "error": problem, "metrics": {}}
+    row = {"key": path.name, "class": None, "error": None, **found}
+    for name in ("metrics", "seconds", "popularity", "factors"):
+        row.pop(name, None)
+    for test, metrics in (found.get("metrics") or {}).items():
+        row |= {f"{test}:{metric}": value for metric, value in metrics.items()}
+    seconds = found.get("seconds") or {}
+    row |= {f"seconds:{stage}": value for stage, value in seconds.items()}
+    row["seconds"] = float(sum(value for value in seconds.values() if value is not None))
+    row |= {f"popularity:{name}": value for name, value in (found.get("popularity") or {}).items()}
+    return row | {f"factor:{name}": value for name, value in (found.get("factors") or {}).items()}
+
+
+def _read_json(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The mapping in a file, and what was wrong with it; an absent file is an empty mapping."""
+    if not path.is_file():
+        return {}, None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return {}, f"{path.name}: expected JSON ({error})"
+    return (found, None) if isinstance(found, dict) else ({}, f"{path.name}: expected a mapping")
+
+
+def _read_array(path: Path, name: str) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays[name] if name in arrays.files else None
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError):
+        return None  # the file of a process that was killed while it wrote: as good as none
+
+
+def _label(entry: object) -> str | None:
+    """The label of an entry of the specification: a name, ``label: {...}``, or a mapping that names itself."""
+    if isinstance(entry, Mapping):
+        if len(entry) == 1 and not isinstance(next(iter(entry.values())), str):
+            return str(next(iter(entry)))
+        found = next((entry[name] for name in ("label", "name", "model", "dataset") if name in entry), None)
+        return None if found is None else str(found)
+    return str(entry)
+
+
+def _ordered(found: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    present = set(found)
+    first = [name for name in dict.fromkeys(wanted) if name in present]
+    return first + sorted(present - set(first))

@@ -1,0 +1,144 @@
+"""A trained model and its catalogue for serving: neither interactions nor the training videos' features are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_decm.config import registry
+from recbole_decm.data import priors
+from recbole_decm.data.features import FeatureMatrix, open_npy
+from recbole_decm.errors import CheckpointError, ConfigError, DataError
+from recbole_decm.io import atomic
+from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.training.checkpoint import load_weights
+
+_DIGEST_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The music of a data set, in the order of its ``.item`` file.
+
+    Attributes:
+        tokens: (M,) str music ids; row j has the internal id j + 1.
+        acoustic: features by internal id.
+        genres: (M + 1, K) float32 by internal id, or None where the model does not read them.
+    """
+
+    tokens: np.ndarray
+    acoustic: FeatureMatrix
+    genres: np.ndarray | None
+
+    def digest(self) -> str:
+        """A key made of the ids, features and genres, to tell another catalogue by."""
+        found = hashlib.blake2b("\n".join(self.tokens).encode(), digest_size=8)
+        for ids in torch.arange(1, len(self.acoustic)).split(_DIGEST_ROWS):
+            found.update(self.acoustic.lookup(ids).cpu().numpy().tobytes())
+        if self.genres is not None:
+            found.update(np.ascontiguousarray(self.genres).tobytes())
+        return found.hexdigest()
+
+
+def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
+    """Read the ``.item`` file of a config's data set, and its acoustic features, memory-mapped where they are ``.npy``.
+
+    Raises:
+        DataError: a file or field is missing or malformed.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    path = folder / f"{name}.item"
+    music, acoustic, genre = config["ITEM_ID_FIELD"], config["ACOUSTIC_FIELD"], config["GENRE_FIELD"]
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    file = (config["feature_files"] or {}).get(acoustic)
+    expected = {music: ["token"]} | ({} if file else {acoustic: ["float_seq"]})
+    expected |= {genre: ["token_seq", "token"]} if with_genres else {}
+    header = atomic.read_header(path, separator, encoding)
+    atomic.require_fields(path, header, expected)
+    cells = atomic.read_columns(path, list(expected), separator, encoding)
+    tokens = cells[music].to_numpy()
+    _check_tokens(path, music, tokens)
+    if file:
+        values, _ = open_npy(folder / file, acoustic, len(tokens), path)
+    else:
+        values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], config["seq_separator"]))
+    rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
+    genres = None
+    if with_genres:
+        split = header[genre] == "token_seq"
+        groups = [[], *(cell.split() if split else [cell] if cell else [] for cell in cells[genre])]
+        genres = priors.genre_membership(groups, priors.genre_vocabulary(groups))
+    return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
+
+
+def _check_tokens(path: Path, field: str, tokens: np.ndarray) -> None:
+    if not len(tokens):
+        raise DataError(f"{path}: expected at least one line below the header, found none.")
+    first = np.unique(tokens.astype(str), return_index=True)[1]
+    if len(first) < len(tokens):
+        again = np.setdiff1d(np.arange(len(tokens)), first)[0]
+        raise DataError(f"{path}, line {again + 2}: expected each '{field}' once, found '{tokens[again]}' again.")
+
+
+def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> tuple[CMVAE, Catalogue]:
+    """A checkpoint's model over the catalogue of a config's data set, in evaluation mode.
+
+    Args:
+        content: of :func:`~recbole_decm.training.checkpoint.read_checkpoint`, the file ``path``.
+
+    Raises:
+        ConfigError: a model that does not look at content.
+        DecCMError: the catalogue or the weights do not fit.
+    """
+    kind = content_model(content["model"])
+    weights = content["state_dict"]
+    if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
+        raise CheckpointError(f"{path}: expected the weights of {content['model']}, found others.")
+    with_genres = kind.uses_uploader_prior and config["backdoor"] not in (None, "none")
+    with_genres = with_genres and config["confounder_fusion"] == "genre"
+    catalogue = read_catalogue(config, with_genres)
+    prior = weights.get("prior_mean", torch.zeros(1))
+    if catalogue.genres is not None and catalogue.genres.shape[1] != len(prior):
+        raise DataError(
+            f"{config['data_path']}: expected music of the {len(prior)} genre groups that the checkpoint was trained "
+            f"with, found {catalogue.genres.shape[1]} in {config['dataset']}.item."
+        )
+    model = kind(config, _ServingData(config, weights["encoders.visual.mean.weight"].shape[1], catalogue, prior))
+    load_weights(model, weights, path)
+    return model.to(config["device"]).eval(), catalogue
+
+
+def content_model(name: str) -> type[CMVAE]:
+    """The class of a model that has vectors of videos and music.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    kind = registry.model_class(name)
+    if not issubclass(kind, CMVAE):
+        raise ConfigError(
+            f"recommend: expected a checkpoint of {', '.join(registry.MODELS)}, which rank music for new videos, "
+            f"found one of {name}. For its metrics use: recbole-decm evaluate."
+        )
+    return kind
+
+
+class _ServingData:
+    """The part of a data set that the models' constructors read, with no video and no interaction in it."""
+
+    def __init__(self, config: Any, visual_dim: int, catalogue: Catalogue, prior_mean: Tensor):
+        self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
+        nothing = FeatureMatrix(self.visual_field, torch.zeros(1, visual_dim), torch.zeros(1, dtype=torch.int64))
+        self.features = {self.visual_field: nothing, self.acoustic_field: catalogue.acoustic}
+        sizes = {config["USER_ID_FIELD"]: 1, config["ITEM_ID_FIELD"]: len(catalogue.acoustic)}
+        self.num = sizes.__getitem__
+        self.popularity = np.zeros(len(catalogue.acoustic), dtype=np.int64)  # of training pairs
+        self.prior_mean, self.uploader_prior = prior_mean, torch.zeros(1, len(prior_mean))
+        self.genre_membership = catalogue.genres

@@ -1,0 +1,114 @@
+"""Index files: what faiss writes, followed by a JSON header that says which model and catalogue it belongs to.
+
+The header stands at the end, so that the file is one that any faiss program reads; it is there in full or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from recbole_decm.errors import DataError, ResourceError
+from recbole_decm.io.resources import require_disk, require_memory
+from recbole_decm.serving.index import IndexOptions, VectorIndex, faiss
+
+_MAGIC = b"recbole-decm-index"
+VERSION = 1
+
+
+def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) -> None:
+    """Write an index in one step: a reader sees the old file or the whole new one.
+
+    Args:
+        belongs_to: what :func:`load_index` compares, such as digests of the checkpoint and of the catalogue.
+
+    Raises:
+        ResourceError: not enough disk; what was there is left as it was.
+    """
+    require_disk(path, index.options.size(len(index), index.dim), "the index")
+    header = {"version": VERSION, "options": asdict(index.options), "radius": index.radius, "effort": index.effort}
+    header |= {"count": len(index), "dim": index.dim, "belongs_to": dict(belongs_to)}
+    text = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        faiss().write_index(index.raw, name)
+        with open(name, "ab") as file:
+            file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except (OSError, RuntimeError) as error:  # faiss raises RuntimeError where a write fails
+        os.unlink(name)
+        raise ResourceError(f"{path}: expected to write the index, but {_first_line(error)}.") from error
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def read_index_header(path: Path) -> dict:
+    """The header of an index file.
+
+    Raises:
+        DataError: missing, cut short, or no index of this package.
+    """
+    tail = struct.calcsize("<Q") + len(_MAGIC)
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - tail))
+            last = file.read()
+            if len(last) < tail or not last.endswith(_MAGIC):
+                raise DataError(f"{path}: expected an index of recbole-decm, found another or an incomplete file.")
+            size = struct.unpack("<Q", last[: -len(_MAGIC)])[0]
+            file.seek(max(0, end - tail - size))
+            header = json.loads(file.read(min(size, end)))
+    except OSError as error:
+        raise DataError(f"{path}: expected an index, but {error.strerror}.") from error
+    except ValueError as error:
+        raise DataError(f"{path}: expected an index of recbole-decm, found a damaged header.") from error
+    if header.get("version") != VERSION:
+        raise DataError(
+            f"{path}: expected index version {VERSION}, found {header.get('version')}. Delete it to have it built anew."
+        )
+    return header
+
+
+def load_index(path: Path, belongs_to: Mapping[str, str], count: int, dim: int) -> VectorIndex:
+    """Read an index that belongs to a model and a catalogue.
+
+    Args:
+        belongs_to: as given to :func:`save_index`.
+        count, dim: M and D of the catalogue's vectors.
+
+    Raises:
+        DataError: the file is no whole index, or one of something else; the message says of what.
+        ResourceError: not enough memory.
+    """
+    header = read_index_header(path)
+    expected = {**belongs_to, "count": count, "dim": dim}
+    found = {**header["belongs_to"], "count": header["count"], "dim": header["dim"]}
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise DataError(
+                f"{path}: expected an index whose {key} is {value}, found {found.get(key)}. "
+                "Delete the file to have it built anew, or name another."
+            )
+    options = IndexOptions(**header["options"])
+    require_memory(options.size(count, dim), f"{path}", "Use --index=exact, or a machine with more.")
+    try:
+        raw = faiss().read_index(str(path))
+    except RuntimeError as error:
+        raise DataError(f"{path}: expected a whole index, but {_first_line(error)}.") from error
+    return VectorIndex(options, raw, header["radius"], header["effort"])
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200].rstrip(".")

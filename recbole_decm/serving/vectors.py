@@ -1,0 +1,137 @@
+"""How the score of a model becomes one dot product, and the catalogue as blocks of vectors.
+
+Every fusion of :mod:`recbole_decm.model.fusions` has a query and a key whose dot product is the score: additive terms
+are a constant coordinate, a sum over K groups is K blocks side by side, the prior stands on the video's side. What is
+no dot product is ``backdoor: exact``, the logarithm of a sum of probabilities, but for two cases in which its ranking
+is that of one: the linear fusion, which adds the same number to every music under every group, and a prior that knows
+the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from recbole_decm.errors import ConfigError
+from recbole_decm.io.resources import free_memory
+from recbole_decm.model.backdoor import ConfounderFusion
+from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.model.decm import DecCM
+from recbole_decm.serving.adjusted import adjusted_top_k
+from recbole_decm.serving.search import MUSIC_BLOCK, VIDEO_BLOCK, top_k
+
+
+def is_adjusted(model: CMVAE) -> bool:
+    """Whether the score is the exact adjustment, ``backdoor: exact``."""
+    return isinstance(model, DecCM) and model.settings.backdoor == "exact"
+
+
+def ranks_by_dot_product(model: CMVAE) -> bool:
+    """Whether dot products of :func:`query_vectors` and :class:`CatalogueVectors` rank as the model does."""
+    if not is_adjusted(model):
+        return True
+    assert isinstance(model, DecCM)
+    known = not isinstance(model.prior_choice, str) and max(model.prior_choice) == 1
+    return known or isinstance(model.fusion, ConfounderFusion)
+
+
+@torch.no_grad()
+def query_vectors(model: CMVAE, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
+    """The videos' vectors, whose dot products with the catalogue's are the model's scores.
+
+    Of ``backdoor: exact``, where :func:`ranks_by_dot_product`, they differ from them by a constant a video.
+
+    Args:
+        visual: (B, F) features.
+        uploaders: (B, K) preferences of the uploaders, for ``inference_prior: uploader``.
+
+    Raises:
+        ConfigError: the model ranks under the uploaders' preferences, and none are given.
+    """
+    visual = visual.to(model.device)
+    if isinstance(model, DecCM):
+        uploaders = _checked(model, uploaders)
+        if is_adjusted(model):
+            priors = model.evaluation_priors(len(visual), uploaders)
+            return model.fusion.query(CMVAE.query_vectors(model, visual), priors)
+    return model.query_vectors(visual, uploaders)
+
+
+def _checked(model: DecCM, uploaders: Tensor | None) -> Tensor | None:
+    if model.settings.backdoor != "none" and model.prior_choice == "uploader" and uploaders is None:
+        raise ConfigError(
+            "inference_prior: expected mean, uniform or probabilities where the uploaders' preferences are not given, "
+            "found uploader. Give them with --uploaders, or rank under another prior: --inference_prior=uniform."
+        )
+    return None if uploaders is None else uploaders.to(model.device)
+
+
+class CatalogueVectors:
+    """The catalogue's vectors in blocks, row j for music id j + 1; they can be iterated over many times.
+
+    They are encoded once and kept where they take less than half of the free memory; otherwise each iteration encodes
+    them again, so that memory does not grow with the catalogue.
+
+    Args:
+        model: in evaluation mode.
+        keep: whether to keep them; None decides by the free memory.
+    """
+
+    def __init__(self, model: CMVAE, keep: bool | None = None):
+        self.model = model
+        self.count = len(model.acoustic) - 1
+        with torch.no_grad():
+            first = model.music_block(torch.arange(1, min(2, self.count + 1)))
+        self.dim = first.shape[1]
+        size = self.count * self.dim * first.element_size()
+        self.keeps = size < free_memory(model.device) // 2 if keep is None else keep
+        self._kept: Tensor | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.keeps and self._kept is None:
+            kept, start = None, 0
+            for block in self._encoded():
+                kept = block.new_empty(self.count, self.dim) if kept is None else kept
+                kept[start : start + len(block)] = block
+                start += len(block)
+            self._kept = kept
+        return self._encoded() if self._kept is None else iter(self._kept.split(MUSIC_BLOCK))
+
+    def release(self) -> None:
+        """Give the memory of what is kept back; the next iteration encodes again."""
+        self._kept = None
+
+    def _encoded(self) -> Iterator[Tensor]:
+        for ids in self.model.catalogue_ids():
+            with torch.no_grad():  # not around the yield: it would hold for whoever takes the block
+                block = self.model.music_block(ids)
+            yield block
+
+
+@torch.no_grad()
+def exact_top_k(
+    model: CMVAE, music: CatalogueVectors, visual: Tensor, uploaders: Tensor | None, k: int
+) -> tuple[Tensor, Tensor]:
+    """The k music that the model scores highest for every video, whatever its fusion and adjustment.
+
+    Args:
+        visual: (B, F); uploaders: (B, K) or None, as of :func:`query_vectors`.
+
+    Returns:
+        scores (B, k) and rows (B, k) of the catalogue, as of :func:`~recbole_decm.serving.search.top_k`.
+    """
+    if ranks_by_dot_product(model):
+        return top_k(query_vectors(model, visual, uploaders), music, k)
+    assert isinstance(model, DecCM)
+    latent = CMVAE.query_vectors(model, visual.to(model.device))
+    priors = model.evaluation_priors(len(latent), _checked(model, uploaders))
+    groups = torch.eye(model.num_groups, dtype=latent.dtype, device=latent.device)
+    parts = []
+    for rows in range(0, len(latent), VIDEO_BLOCK):
+        part = latent[rows : rows + VIDEO_BLOCK]
+        queries = torch.stack([model.fusion.query(part, group.expand(len(part), -1)) for group in groups])
+        temperature = model.settings.backdoor_temperature
+        parts.append(adjusted_top_k(queries, lambda: music, priors[rows : rows + VIDEO_BLOCK], temperature, k))
+    return torch.cat([scores for scores, _ in parts]), torch.cat([rows for _, rows in parts])

@@ -1,0 +1,229 @@
+"""The one place where config, data, model and trainer meet. RecBole's quick_start without ray."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+from recbole.utils import init_logger, init_seed, set_color
+
+from recbole_decm.config import registry
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.extra_tests import extra_test_loaders
+from recbole_decm.data.loaders import prepare_data
+from recbole_decm.errors import ConfigError
+from recbole_decm.io.shipped import make_folder
+from recbole_decm.io.write import write_text
+from recbole_decm.model.settings import lack_of_negatives
+from recbole_decm.parallel import group, launch
+from recbole_decm.parallel.processes import launched, started_by_launcher
+from recbole_decm.training import teacher
+from recbole_decm.training.processes import check, check_batches
+from recbole_decm.training.trainers import trainer_class
+
+
+@dataclass
+class Trained:
+    """A model after training, and what a report needs of the run."""
+
+    config: DecCMConfig
+    model: Any
+    trainer: Any
+    test_data: Any
+    train_pairs: int
+    valid_score: float
+    valid_result: dict | None
+    extra_data: dict[str, Any] = field(default_factory=dict)
+    extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], name: str):
+    """Note the seconds that the block takes under a name."""
+    start = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def start_logging(config: DecCMConfig) -> None:
+    """RecBole's log on screen and in ``log/``; a second run in one process gets a file of its own."""
+    for handler in getLogger().handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            getLogger().removeHandler(handler)
+            handler.close()
+    if config.share.rank:
+        logging.basicConfig(level=logging.ERROR)
+    else:
+        make_folder(Path("log", config["model"]), "log")
+        init_logger(config)
+    for noisy in ("matplotlib", "PIL", "h5py"):
+        getLogger(noisy).setLevel(logging.WARNING)
+
+
+def build(config: DecCMConfig, seconds: dict[str, float]):
+    """Load the data and build the model of a config.
+
+    Returns:
+        (model, (train, valid, test) loaders).
+    """
+    if config.processes.total > 1 and config.share.size == 1:
+        raise ConfigError("nproc, world_size: several processes are for run_recbole.py and recbole-decm run alone.")
+    init_seed(config["seed"], config["reproducibility"])
+    with timed(seconds, "load"):
+        dataset = DecCMDataset(config)
+        getLogger().info(dataset)
+        loaders = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])  # so that a model does not depend on how its data were loaded
+    model = registry.model_class(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    getLogger().info(model)
+    return model, loaders
+
+
+def fit(config: DecCMConfig, saved: bool = True) -> Trained:
+    """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
+    seconds: dict[str, float] = {}
+    model, (train_data, valid_data, test_data) = build(config, seconds)
+    check_batches(len(train_data), config.share.size)
+    if lack := lack_of_negatives(config):
+        getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
+    extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
+    if "teacher" in config and hasattr(model, "attach_teacher"):
+        with timed(seconds, "teacher"):
+            path = group.first_alone(config.share, lambda: find_or_train_teacher(config))
+            if path is not None:
+                teacher.attach(model, path)
+                if model.settings.distillation_weight > 0:
+                    teacher.attach_professional(model, config, path)
+        init_seed(
+            config["seed"], config["reproducibility"]
+        )  # a cached teacher and a fresh one lead to the same student
+    trainer = trainer_class(config)(config, model)
+    if config["checkpoint"]:
+        trainer.resume_checkpoint(config["checkpoint"])
+    with timed(seconds, "train"):
+        score, result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
+    pairs = len(train_data._dataset)
+    valid = plain_metrics(result)
+    return Trained(config, model, trainer, test_data, pairs, float(score), valid, extra_data, seconds=seconds)
+
+
+def find_or_train_teacher(config: DecCMConfig) -> Path | None:
+    """The teacher's checkpoint that a student's config asks for; see :func:`recbole_decm.training.teacher.find`."""
+    return teacher.find(config, fit)
+
+
+def plain_metrics(result: dict | None) -> dict[str, float] | None:
+    """Metric values as Python floats, keyed as RecBole prints them (``recall@10``)."""
+    return None if result is None else {name: float(value) for name, value in result.items()}
+
+
+def run(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_file_list: Sequence[str | Path] | None = None,
+    config_dict: dict | None = None,
+    saved: bool = True,
+    arguments: Sequence[str] = (),
+) -> dict:
+    """Train and test a model, ours or RecBole's, on a data set.
+
+    Args:
+        model: model name, such as ``DecCM`` or ``BPR``.
+        dataset: data set name, such as ``sim``.
+        config_file_list: YAML files; later ones win.
+        config_dict: values above the files.
+        saved: write a checkpoint; the test then uses the best epoch, otherwise the last.
+        arguments: ``--key=value`` command-line arguments, above everything else.
+
+    Returns:
+        RecBole's ``{"best_valid_score", "valid_score_bigger", "best_valid_result", "test_result"}``, and
+        ``test_<name>_result`` for each test set of ``extra_tests``.
+
+    Raises:
+        DecCMError: bad config, data or checkpoint.
+    """
+    given = (model, dataset, config_file_list, dict(config_dict or {}), saved, tuple(arguments))
+    config = DecCMConfig(*given[:4], arguments)
+    cuda = config["device"].type == "cuda"
+    if started_by_launcher():
+        processes, local_rank = launched(config.final_config_dict)
+        check(processes, config)
+        with group.joined(processes, local_rank, group.launcher_store(), cuda):
+            return _run_as(local_rank, *given)
+    if config.processes.total > 1:
+        check(config.processes, config)
+        return launch.in_processes(_run_as, given, config.processes, cuda)
+    return _run_once(config, saved)
+
+
+def _run_as(local_rank: int, model, dataset, files, config_dict, saved, arguments) -> dict:
+    """What each of several processes runs."""
+    config = DecCMConfig(model, dataset, files, config_dict | {"local_rank": local_rank}, arguments)
+    return _run_once(config, saved)
+
+
+def _run_once(config: DecCMConfig, saved: bool) -> dict:
+    trained, test = run_config(config, saved)
+    return {
+        "best_valid_score": trained.valid_score,
+        "valid_score_bigger": config["valid_metric_bigger"],
+        "best_valid_result": trained.valid_result,
+        "test_result": test,
+        **{f"{name}_result": metrics for name, metrics in trained.extra_results.items()},
+    }
+
+
+def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[str, float] | None]:
+    """Train and test the model of a config, and write ``result_file`` where it is set.
+
+    Returns:
+        (what was trained, test metrics or None where the data set has no test split).
+    """
+    result_file = result_path(config)
+    start_logging(config)
+    getLogger().info(config)
+    trained = fit(config, saved)
+    with timed(trained.seconds, "test"):
+        test = trained.trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
+        for name, data in trained.extra_data.items():
+            found = trained.trainer.evaluate(data, load_best_model=saved, show_progress=config["show_progress"])
+            trained.extra_results[f"test_{name}"] = plain_metrics(found) or {}
+    test = plain_metrics(test)
+    getLogger().info(set_color("best valid ", "yellow") + f": {trained.valid_result}")
+    getLogger().info(set_color("test result", "yellow") + f": {test}")
+    for name, metrics in trained.extra_results.items():
+        getLogger().info(set_color(name, "yellow") + f": {metrics}")
+    if result_file:
+        checkpoint = trained.trainer.saved_model_file if saved else None
+        result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
+        result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": trained.train_pairs}
+        result |= trained.extra_results
+        write_result(result_file, config, result)
+    return trained, test
+
+
+def result_path(config: DecCMConfig) -> Path | None:
+    """``result_file`` of a config, refused before any work where it cannot be written."""
+    path = config["result_file"]
+    if path and Path(str(path)).is_dir():
+        raise ConfigError(f"result_file: expected a path for a JSON file, found the folder {path}.")
+    return Path(str(path)) if path else None
+
+
+def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
+    """Write the results of a run as JSON, whole or not at all, with the keys that readers rely on."""
+    names = {key: config[key] for key in ("model", "dataset", "seed")}
+    seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
+    order = ("valid", "test", *(key for key in result if key.startswith("test_")))
+    order += ("seconds", "epochs", "train_pairs", "checkpoint")
+    content = names | {key: result[key] for key in order} | {"seconds": seconds}
+    write_text(path, json.dumps(content, indent=2) + "\n")

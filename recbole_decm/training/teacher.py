@@ -1,0 +1,224 @@
+"""The teacher stage: train, cache and load the PGC teacher, and compute its posteriors once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.errors import CheckpointError, ConfigError
+from recbole_decm.io.folders import content_hash
+from recbole_decm.io.version import __version__
+from recbole_decm.model.cmvae import DecCMTeacher
+from recbole_decm.model.decm import DecCM
+from recbole_decm.model.distillation import ProfessionalPairs
+from recbole_decm.training.checkpoint import load_weights, read_checkpoint, write_checkpoint
+
+# What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
+_SHARED_KEYS: tuple[str, ...] = (
+    "seed",
+    "latent_dimension",
+    "normalize_mean",
+    "normalize_logvar",
+    "objective",
+    "checkpoint_dir",
+    "use_gpu",
+    "gpu_id",
+    "state",
+    "show_progress",
+)
+_SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
+_SHARED_KEYS += ("feature_residency", "enable_amp", "compile")
+# Keys that say where and how loudly to train, not what.
+UNHASHED = {
+    "checkpoint_dir",
+    "teacher_dir",
+    "use_gpu",
+    "gpu_id",
+    "state",
+    "show_progress",
+    "data_path",
+    "device",
+    "worker",
+    "result_file",
+    "feature_residency",
+}
+
+
+def _professional_folder(config: DecCMConfig) -> Path:
+    return Path(config["data_path"]).parent / f"{config['dataset']}-pgc"
+
+
+def teacher_config(config: DecCMConfig) -> DecCMConfig:
+    """The config of the teacher that belongs to a student's config.
+
+    Raises:
+        ConfigError: there is no ``<dataset>-pgc``; the message names the three choices.
+    """
+    folder = _professional_folder(config)
+    if not folder.is_dir():
+        raise ConfigError(
+            f"teacher: auto needs professional pairs in {folder}, found no such folder. Choose: put the PGC data "
+            "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
+        )
+    own = config["teacher_config"] or {}
+    if not isinstance(own, dict):
+        raise ConfigError(f"teacher_config: expected keys and values for DecCMTeacher, found {own!r}.")
+    shared = {key: config[key] for key in _SHARED_KEYS}
+    return DecCMConfig("DecCMTeacher", folder.name, config_dict={**shared, **own, "data_path": str(folder.parent)})
+
+
+def fingerprint(config: DecCMConfig) -> str:
+    """A key made of the package version, a config and the content of its data set's files."""
+    values = {key: value for key, value in config.plain().items() if key not in UNHASHED}
+    parts = [__version__, values, content_hash(Path(config["data_path"]))]
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
+    """The checkpoint of the teacher a student's config asks for; None for ``teacher: none``.
+
+    ``auto`` trains :class:`DecCMTeacher` on ``<dataset>-pgc`` unless one of the same config and data is cached in
+    ``teacher_dir``. Of several processes that ask for the same teacher, one trains it and the others wait; the system
+    frees the lock of a process that dies.
+
+    Args:
+        fit: trains a config, as :func:`recbole_decm.training.run.fit` does.
+    """
+    choice = config["teacher"]
+    if choice is None or choice == "none":
+        return None
+    if choice != "auto":
+        path = Path(str(choice))
+        if not path.is_file():
+            raise ConfigError(
+                f"teacher: expected auto, none or a checkpoint of DecCMTeacher, found '{choice}', which is no file."
+            )
+        return path
+    teacher = teacher_config(config)
+    path = cached_path(config, teacher)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.is_file():
+            getLogger().info(f"Teacher: using {path}")
+        else:
+            _train(teacher, path, fit)
+    return path
+
+
+def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
+    """Where the teacher of a student's config is kept."""
+    folder = Path(config["teacher_dir"] or Path(config["checkpoint_dir"]) / "teachers")
+    return folder / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
+
+
+def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -> None:
+    getLogger().info(f"Teacher: training DecCMTeacher on {config['dataset']}, to be kept as {path}")
+    trained = fit(config)
+    run_file = Path(trained.trainer.saved_model_file)
+    content = read_checkpoint(run_file)
+    content["valid"] = dict(trained.valid_result or {})
+    write_checkpoint(
+        path, {key: value for key, value in content.items() if key not in ("format", "version", "training")}
+    )
+    run_file.unlink()
+
+
+def attach(model: DecCM, path: Path) -> None:
+    """Load a teacher and give it to the student.
+
+    Raises:
+        CheckpointError: another model, or dimensions that are not the student's.
+    """
+    content = read_checkpoint(path, model.device)
+    if content["model"] not in ("DecCMTeacher", "CMVAE"):
+        raise CheckpointError(
+            f"{path}: expected a teacher (DecCMTeacher or CMVAE), found a checkpoint of {content['model']}."
+        )
+    weights = content["state_dict"]
+    student = {
+        "visual": (model.visual.dim, weights["encoders.visual.mean.weight"].shape[1]),
+        "acoustic": (model.acoustic.dim, weights["encoders.acoustic.mean.weight"].shape[1]),
+        "latent": (model.settings.latent_dimension, weights["encoders.visual.mean.weight"].shape[0]),
+    }
+    for name, (expected, found) in student.items():
+        if expected != found:
+            raise CheckpointError(
+                f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
+                "Train the teacher on features of the same kind and with the same latent_dimension."
+            )
+    model.attach_teacher(teacher_view(model, content["config"], weights, path))
+
+
+def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
+    """Give the student the training pairs of ``<dataset>-pgc``, and the teacher's posteriors of them.
+
+    Raises:
+        ConfigError: there is no ``<dataset>-pgc``.
+        CheckpointError: its features are of other dimensions than the student's.
+    """
+    folder = _professional_folder(config)
+    if not folder.is_dir():
+        raise ConfigError(f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder.")
+    dataset = DecCMDataset(teacher_config(config))
+    visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
+    features = {"visual": visual, "acoustic": acoustic}
+    for name, matrix in features.items():
+        if matrix.dim != getattr(model, name).dim:
+            raise CheckpointError(
+                f"{dataset.dataset_path}: expected {getattr(model, name).dim} {name} dimensions, as the student has, "
+                f"found {matrix.dim}."
+            )
+    content = read_checkpoint(path, model.device)
+    teacher = _with_weights(_TeacherView(features, model.device, content["config"]), content["state_dict"], path)
+    with torch.no_grad():
+        posteriors = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
+    pairs = dataset.build()[0].inter_feat
+    ids = (pairs[config["USER_ID_FIELD"]], pairs[config["ITEM_ID_FIELD"]])
+    model.attach_professional(ProfessionalPairs(visual, acoustic, *ids, posteriors, config["seed"]))
+
+
+def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
+    """A teacher network with given weights that looks at the student's features, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights are not those of a teacher of these dimensions.
+    """
+    features = {"visual": student.visual, "acoustic": student.acoustic}
+    teacher = _TeacherView(features, student.device, config).to(next(student.parameters()).dtype)
+    return _with_weights(teacher, weights, path)
+
+
+def _with_weights(teacher: DecCMTeacher, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
+    load_weights(teacher, weights, path)
+    return teacher.to(teacher.device).eval()
+
+
+class _TeacherView(DecCMTeacher):
+    """A teacher network that looks at given features."""
+
+    def __init__(self, features: dict[str, FeatureMatrix], device: torch.device, config: dict):
+        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": device}
+        super().__init__({**config, **fields}, _FeaturesOnly(features))
+
+
+class _FeaturesOnly:
+    """The part of a data set that the matcher's constructor reads."""
+
+    visual_field, acoustic_field = "visual", "acoustic"
+
+    def __init__(self, features: dict[str, FeatureMatrix]):
+        sizes = {"video_id": len(features["visual"]), "music_id": len(features["acoustic"])}
+        self.num = sizes.__getitem__
+        self.features = features
+        self.popularity = np.zeros(sizes["music_id"], dtype=np.int64)  # of training pairs, which it never sees

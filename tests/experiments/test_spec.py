@@ -1,0 +1,154 @@
+"""Specifications: what is read, and that every mistake is named before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.values import read_yaml
+from recbole_decm.errors import ConfigError
+from recbole_decm.experiments.plan import cells_of, check, values_of
+from recbole_decm.experiments.reading import read_specification
+from recbole_decm.io.shipped import shipped
+
+SHIPPED = sorted((shipped("properties") / "benchmark").glob("*.yaml"))
+GOOD = {"models": ["CMVAE", "Pop"], "datasets": ["sim"], "seeds": [1, 2], "config": {"topk": [10]}}
+
+
+def read(values: dict, **folders: str):
+    Path("s.yaml").write_text(yaml.safe_dump(values))
+    return read_specification("s.yaml", folders)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": []}, "models: expected a list with at least one entry"),
+        ({"datasets": []}, "datasets: expected a list with at least one entry"),
+        ({"seeds": []}, "seeds: expected a list with at least one integer"),
+        ({"seeds": [1, 1.5]}, "seeds: expected integers of at least 0, found 1.5"),
+        ({"seeds": [1, "two"]}, "found 'two'"),
+        ({"seeds": [True]}, "found True"),
+        ({"seeds": [1, 1]}, "each seed once"),
+        ({"models": ["Pop", "Pop"]}, "expected each label once, found 'Pop' again"),
+        ({"models": ["a b", "a_b"]}, "expected labels that differ as file names"),
+        ({"modles": ["Pop"]}, "Did you mean 'models'"),
+        ({"models": [{"x": {"model": "Pop", "confg": {}}}]}, "Did you mean 'config'"),
+        ({"models": [{"x": {"model": "Pop", "config": {"seed": 3}}}]}, "'seed' is set by the benchmark"),
+        ({"models": [{"x": {"model": "Pop", "config_files": ["none.yaml"]}}]}, "found no 'none.yaml'"),
+        ({"datasets": [{"x": {"simulate": {"confoundng": 1}}}]}, "Did you mean 'confounding'"),
+        ({"datasets": [{"x": {"simulate": {"confounding": -1}}}]}, "simulate: --confounding: expected numbers"),
+        ({"datasets": [{"x": {"simulate": {"videos": 10.5}}}]}, "expected a whole number, found 10.5"),
+        ({"datasets": [{"x": {"simulate": {}, "dataset": "sim"}}]}, "one of dataset, simulate and import_released"),
+        ({"datasets": [{"x": {"dataset": "sim", "per_seed": True}}]}, "it beside simulate alone"),
+        ({"datasets": [{"x": {"dataset": "sim", "data_path": "${NOWHERE}"}}]}, r"Give --data NOWHERE=DIR"),
+        ({"datasets": [{"x": {"import_released": {"ugc": "no/where"}}}]}, "ugc: expected a folder"),
+        ({"baseline": "CMVEA"}, "Did you mean 'CMVAE'"),
+        (
+            {"search": {"trials": 0, "space": {"Pop": {"x": {"choice": [1]}}}}},
+            "trials: expected an integer of at least 1",
+        ),
+        ({"search": {"space": {"BPR": {"x": {"choice": [1]}}}}}, "expected a label or class of models, found 'BPR'"),
+        ({"search": {"space": {"CMVAE": {"seed": {"choice": [1]}}}}}, "'seed' is set by the benchmark"),
+        ({"search": {"space": {}}}, "expected a space for at least one model"),
+        ({"keep_checkpoints": "yes please"}, "expected true or false"),
+        # what only RecBole and the models know
+        ({"models": ["CMVEA"]}, "Did you mean 'CMVAE'"),
+        ({"datasets": ["simm"]}, "Did you mean 'sim'"),
+        ({"metrics": ["Recal", "NDCG"]}, "Did you mean 'recall'"),
+        ({"config": {"epohcs": 3, "topk": [10]}}, "expected a key that a model reads, found 'epohcs'.*'epochs'"),
+        ({"datasets": [{"sim": {"dataset": "sim", "config": {"marginn": 1}}}]}, "datasets, sim, config: .* 'marginn'"),
+        ({"models": [{"x": {"model": "Pop", "config": {"margin": 0.1}}}]}, "x on sim: .*found 'margin'"),
+        ({"main_metric": "ndcg@7"}, "expected main_metric among those of metrics and topk, found 'ndcg@7'"),
+        ({"main_test": "test_undo"}, "expected main_test test or test_do, found 'test_undo'"),
+        ({"eval_mode": "half"}, "expected full, fixed, uniN or popN"),
+        ({"search": {"space": {"CMVAE": {"margni": {"choice": [1]}}}}}, "Did you mean 'margin'"),
+        ({"datasets": ["sim-pgc"], "config": {"topk": [10, 25]}}, "train, valid and test"),
+    ],
+)
+def test_a_mistake_is_named_before_anything_is_done(change, message):
+    with pytest.raises(ConfigError, match=message):
+        check(read({**GOOD, **change}))
+    assert [path.name for path in Path().iterdir()] == ["s.yaml"]
+
+
+def test_a_good_one_passes_and_folders_are_filled_in(tmp_path, planted, monkeypatch):
+    data = [{"mine": {"dataset": "planted", "data_path": "${PLANTED}"}}]
+    found = read({**GOOD, "datasets": data}, PLANTED=str(planted))
+    check(found)
+    assert found.datasets[0].data_path == planted and found.plain["datasets"] == data
+    monkeypatch.setenv("PLANTED", str(planted))
+    assert read({**GOOD, "datasets": data}).datasets == found.datasets
+
+
+def test_values_reach_the_models_that_know_them_and_the_nearer_ones_win():
+    Path("near.yaml").write_text("margin: 0.3\nlearning_rate: 0.5\n")
+    models = ["Pop", {"near": {"model": "CMVAE", "config_files": ["near.yaml"], "config": {"learning_rate": 0.25}}}]
+    more = {"config": {"margin": 0.1, "topk": [10], "eval_args": {"order": "TO"}}, "eval_mode": "uni20"}
+    found = read({**GOOD, "models": models, "metrics": ["Recall", "NDCG"], **more})
+    check(found)
+    pop, near = (
+        values_of(found, model, found.datasets[0], DecCMConfig(model.model, "sim").known_keys) for model in found.models
+    )
+    same = {"topk": [10], "eval_args": {"order": "TO", "mode": "uni20"}, "metrics": ["Recall", "NDCG"]}
+    assert pop == same and near == {**same, "margin": 0.3, "learning_rate": 0.25}
+
+
+def test_each_seed_of_a_simulation_of_its_own():
+    data = [{"one": {"simulate": {"videos": 50}}}, {"each": {"simulate": {"videos": 50}, "per_seed": True}}]
+    found = read({**GOOD, "models": ["Pop"], "datasets": data})
+    cells = cells_of(found, Path("out"))
+    assert [cell.dataset for cell in cells] == ["one", "one", "each-1", "each-2"]
+    assert [entry.simulation(7).seed for entry in found.datasets] == [2020, 7]
+    assert found.datasets[0].simulation(7).uploaders == 10  # follows the videos, as the command's default does
+    assert len({cell.key for cell in cells}) == 4
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_specifications_pass_every_check(path, tmp_path):
+    for part in ("data_matching", "data_pgc"):
+        (tmp_path / part).mkdir()
+    found = read_specification(f"benchmark/{path.name}", {"MUVI0": str(tmp_path), "MUVI1": str(tmp_path)})
+    check(found)
+    assert len(found.seeds) == (2 if path.stem == "quick" else 5)
+
+
+def test_the_named_ones_are_there():
+    assert [path.stem for path in SHIPPED] == ["ablation-deccm", "ablation", "confounding", "muvi", "quick", "sim"]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "prefix"), [("ablation", "DecCMPlus", "plus-"), ("ablation-deccm", "DecCM", "deccm-")]
+)
+def test_an_ablation_holds_every_change_of_its_model_and_nothing_else(name, model, prefix):
+    found = read_specification(f"benchmark/{name}.yaml")
+    files = sorted((shipped("properties") / "ablation").glob(f"{prefix}*.yaml"))
+    assert found.models[0].label == found.baseline == model and not found.models[0].config_files
+    assert [entry.config_files for entry in found.models[1:]] == [(path.resolve(),) for path in files]
+    labels = [path.stem.removeprefix(prefix).replace("-", " ") for path in files]
+    assert [entry.label for entry in found.models[1:]] == labels
+    assert {entry.model for entry in found.models} == {model} and not any(entry.config for entry in found.models)
+
+
+def test_the_confounding_strengths_are_those_of_the_labels():
+    found = read_specification("benchmark/confounding.yaml")
+    strengths = [0.0, 0.5, 1.0, 1.5, 2.0]
+    sizes = {"videos": 8000, "music": 600}
+    assert [data.simulate for data in found.datasets] == [{"confounding": strength, **sizes} for strength in strengths]
+    assert [data.label for data in found.datasets] == [f"confounding {strength:g}" for strength in strengths]
+    assert all(data.per_seed for data in found.datasets)
+
+
+def test_sim_searches_every_model_that_learns_with_the_same_budget():
+    found = read_specification("benchmark/sim.yaml")
+    assert found.search.trials == 5
+    assert [m.label for m in found.models if found.search.space_of(m) is None] == ["Pop", "Random"]
+
+
+def test_quick_is_the_shipped_data_and_few_epochs():
+    values = read_yaml(shipped("properties") / "benchmark" / "quick.yaml")
+    assert values["datasets"] == ["sim"] and values["models"] == ["DecCMPlus", "CMVAE", "Pop"]
+    assert values["config"]["epochs"] == values["config"]["teacher_config"]["epochs"] <= 10

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recbole_decm.errors import DataError
+from recbole_decm.io.atomic import parse_floats, parse_matrix, read_columns, read_header, require_fields, write_atomic
+from recbole_decm.io.write import write_text
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / "a.user"
+    vectors = np.random.default_rng(0).normal(size=(4, 3))
+    columns = {
+        "id:token": ["1", "two", "NA", "4"],
+        "n:float": [1, 2.5, -3, 4e9],
+        "g:token_seq": [["x", "y"], [], ["z"], []],
+    }
+    write_atomic(path, {**columns, "v:float_seq": vectors}, decimals=9)
+    assert read_header(path) == {"id": "token", "n": "float", "g": "token_seq", "v": "float_seq"}
+    frame = read_columns(path, ["v", "id", "g", "n"])
+    assert frame["id"].tolist() == ["1", "two", "NA", "4"]  # "NA" is a token, not a missing value
+    assert frame["g"].tolist() == ["x y", "", "z", ""]
+    assert parse_floats(path, "n", frame["n"]).tolist() == [1, 2.5, -3, 4e9]
+    assert np.allclose(parse_matrix(path, "v", frame["v"]), vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("", "line 1: expected a header"),
+        ("video_id", "line 1: expected columns 'name:type'.*found 'video_id'"),
+        ("video_id:tokens", "found 'video_id:tokens'"),
+        ("a:token\ta:float", "'a' appears twice"),
+    ],
+)
+def test_bad_header(tmp_path, head, message):
+    path = tmp_path / "a.inter"
+    path.write_text(head + "\n1\n")
+    with pytest.raises(DataError, match=message):
+        read_header(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(DataError, match="expected an atomic file, found none"):
+        read_header(tmp_path / "none.inter")
+
+
+def test_require_fields(tmp_path):
+    path = tmp_path / "a.user"
+    with pytest.raises(DataError, match="expected a field 'v:float_seq', found id"):
+        require_fields(path, {"id": "token"}, {"v": ["float_seq"]})
+    with pytest.raises(DataError, match="'v' of type float_seq, found 'float'"):
+        require_fields(path, {"v": "float"}, {"v": ["float_seq"]})
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (["1 2", "3"], "line 3: expected 2 numbers in 'v', as in the first line, found 1"),
+        (["1 2", ""], "line 3: expected 2 numbers in 'v', as in the first line, found 0"),
+        (["1 2", "3 x"], "line 3: expected numbers"),
+        (["1 2", "3 nan"], "line 3: expected finite numbers"),
+        (["1 inf", "3 4"], "line 2: expected finite numbers"),
+    ],
+)
+def test_bad_vectors_name_their_line(tmp_path, cells, message):
+    with pytest.raises(DataError, match=message):
+        parse_matrix(tmp_path / "a.user", "v", cells)
+
+
+@pytest.mark.parametrize("cell", ["x", "", "nan", "inf"])
+def test_bad_floats_name_their_line(tmp_path, cell):
+    with pytest.raises(DataError, match=f"line 3: expected a finite number in 'n', found '{cell}'"):
+        parse_floats(tmp_path / "a.user", "n", ["1", cell])
+
+
+def test_columns_of_another_length_are_refused(tmp_path):
+    with pytest.raises(DataError, match="columns of one length"):
+        write_atomic(tmp_path / "a.user", {"a:token": [1, 2], "b:token": [1]})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_text(path, "new")
+    assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]

@@ -1,0 +1,132 @@
+"""Tests, intervals and effect sizes against hand computation, naive loops and closed forms."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from recbole_decm.metrics.paired import (
+    LARGE,
+    cohens_dz,
+    holm,
+    mean_interval,
+    paired_test,
+    seeds_interval,
+    seeds_test,
+    superiority,
+)
+
+
+def every_pattern(differences):
+    """The two-sided sign-flip p-value, by a loop over all patterns: twice the smaller tail."""
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in product((-1, 1), repeat=len(differences))
+    ]
+    seen = sum(differences)
+    above, below = (np.mean([side * total >= side * seen - 1e-12 for total in sums]) for side in (1, -1))
+    return min(1.0, 2 * min(above, below))
+
+
+def test_sign_flips_by_hand():
+    assert paired_test(np.array([1.0, 2.0, 3.0])) == pytest.approx(2 / 8)
+    assert paired_test(np.array([1.0, 1.0, 1.0, -1.0])) == pytest.approx(10 / 16)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sign_flips_against_a_loop(seed):
+    differences = np.random.default_rng(seed).normal(0.4, 1, 9).round(1)
+    assert paired_test(differences) == pytest.approx(every_pattern(differences))
+
+
+def test_ties_of_binary_metrics_are_the_sign_test():
+    # 40 wins and 22 losses: flipping signs of ones is a fair coin, so the exact answer is binomial.
+    differences = np.concatenate([np.ones(40), -np.ones(22), np.zeros(500)])
+    exact = stats.binomtest(40, 62).pvalue
+    assert paired_test(differences) == pytest.approx(exact, abs=4 * math.sqrt(exact / 9_999))
+
+
+def test_zeros_change_nothing():
+    differences = np.random.default_rng(0).normal(0.2, 1, 40)
+    assert paired_test(np.concatenate([differences, np.zeros(100)])) == paired_test(differences)
+    assert paired_test(np.zeros(50)) == paired_test(np.array([0.0, 0.0, 0.7])) == 1
+    assert math.isnan(paired_test(np.array([0.3])))
+
+
+def test_large_samples_take_the_t_test_and_the_two_agree_at_the_border():
+    differences = np.random.default_rng(1).normal(0.02, 1, LARGE + 1)
+    assert paired_test(differences) == stats.ttest_1samp(differences, 0).pvalue
+    drawn = paired_test(differences[:-1])
+    assert drawn == pytest.approx(stats.ttest_1samp(differences[:-1], 0).pvalue, abs=0.02) and drawn > 0.01
+
+
+def test_false_alarms_stay_at_their_rate():
+    generator = np.random.default_rng(2)
+    p = np.array(
+        [paired_test(generator.standard_exponential(9) - generator.standard_exponential(9)) for _ in range(300)]
+    )
+    assert 0.025 < np.mean(p <= 0.05) < 0.08 and 0.42 < np.mean(p <= 0.5) < 0.58
+
+
+def test_holm_by_hand():
+    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and the last may not fall below 0.06.
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.4, 0.9, 0.6])) == pytest.approx([1, 1, 1])
+    assert holm(np.array([0.02])) == pytest.approx([0.02]) and len(holm(np.array([]))) == 0
+
+
+def test_holm_leaves_out_what_was_not_tested():
+    found = holm(np.array([np.nan, 0.02, np.nan, 0.03]))
+    assert np.isnan(found[[0, 2]]).all() and found[[1, 3]] == pytest.approx([0.04, 0.04])
+
+
+def test_the_seeds_test_is_students():
+    # mean 2, standard error 1 / sqrt(3): t = 3.464 with two degrees of freedom, where p = 1 - t / sqrt(t^2 + 2).
+    t = 2 * math.sqrt(3)
+    assert seeds_test(np.array([1.0, 2.0, 3.0])) == pytest.approx(1 - t / math.sqrt(t**2 + 2))
+    assert math.isnan(seeds_test(np.array([0.5]))) and math.isnan(seeds_test(np.array([0.1, 0.1, 0.1])))
+    assert seeds_test(np.zeros(5)) == 1
+
+
+def test_intervals_of_a_mean():
+    values = np.random.default_rng(3).normal(0.3, 0.2, 400)
+    low, high = mean_interval(values)
+    width = 2 * 1.96 * values.std(ddof=1) / 20
+    assert high - low == pytest.approx(width, rel=0.1) and low < values.mean() < high
+    assert mean_interval(values) == (low, high)  # the same draws every time
+    assert mean_interval(values, level=0.5).high < high
+    assert mean_interval(np.full(10, 0.3)) == (0.3, 0.3) and np.isnan(mean_interval(np.array([0.3]))).all()
+
+
+def test_the_interval_of_skewed_values_leans_to_their_tail():
+    values = np.random.default_rng(4).exponential(1, 40) ** 2
+    low, high = mean_interval(values)
+    assert high - values.mean() > 1.15 * (values.mean() - low)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(5)
+    found = [mean_interval(generator.normal(1, 1, 60), level=0.8) for _ in range(150)]
+    assert 0.7 < np.mean([low <= 1 <= high for low, high in found]) < 0.9
+
+
+def test_large_samples_take_the_t_interval():
+    values = np.random.default_rng(6).normal(0, 1, LARGE + 1)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+    assert mean_interval(values) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-4)
+
+
+def test_the_interval_over_seeds():
+    # t of two degrees of freedom at 97.5 %: 4.3027; standard error 1 / sqrt(3).
+    assert seeds_interval(np.array([1.0, 2.0, 3.0])) == pytest.approx((2 - 2.4841, 2 + 2.4841), abs=1e-4)
+    assert seeds_interval(np.array([1.0, 1.0])) == (1, 1) and np.isnan(seeds_interval(np.array([1.0]))).all()
+
+
+def test_effect_sizes_by_hand():
+    assert cohens_dz(np.array([1.0, 2.0, 3.0])) == pytest.approx(2)
+    assert cohens_dz(np.zeros(3)) == 0 and math.isnan(cohens_dz(np.ones(3))) and math.isnan(cohens_dz(np.ones(1)))
+    assert superiority(np.array([1.0, 0.0, -1.0, 2.0])) == pytest.approx(0.625)
