@@ -9,12 +9,12 @@ import torch
 from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 
+from recbole_decm.model import kernels
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
-from recbole_decm.model.unit_length import unit_length
 from recbole_decm.parallel.share import Share
 
 _ENCODE_ROWS = 8_192
@@ -88,8 +88,8 @@ class CMVAE(DotProductScores, ContextRecommender):
 
     def _of_unit_length(self, q: Posterior) -> Posterior:
         return Posterior(
-            unit_length(q.mean) if self.settings.normalize_mean else q.mean,
-            unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
+            kernels.unit_length(q.mean) if self.settings.normalize_mean else q.mean,
+            kernels.unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
         )
 
     def learned_part(self, q: Posterior) -> Posterior:
