@@ -17,4 +17,4 @@ def trainer_class(config: DecCMConfig) -> type:
         return with_checkpoints(get_trainer(config["MODEL_TYPE"], config["model"]))
     if config.share.size > 1:
         return DistributedTrainer
-    return FitOnceTrainer if hasattr(registry.model_class(config["model"]), "fit_once") else DecCMTrainer
+    return FitOnceTrainer if registry.model_class(config["model"]).fitted_once else DecCMTrainer
