@@ -17,8 +17,6 @@ from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
 from recbole_decm.metrics.genres import genre_counts, majority_genre
 from recbole_decm.model.backdoor import inference_priors
-from recbole_decm.model.decm import DecCM
-from recbole_decm.model.fusions import WHY_NO_RANK_CHANGES
 from recbole_decm.model.towers import Posterior
 from recbole_decm.simulation.references import read_truth, top_by_match
 from recbole_decm.training import teacher
@@ -91,8 +89,7 @@ def audit(
 def _priors(subject: Subject, k: int) -> dict[str, Any]:
     """Rankings under each prior against those under the training mean, and what the confounder explains."""
     model = subject.model
-    assert isinstance(model, DecCM)
-    groups = model.num_groups
+    groups = len(model.prior_mean)
     own = model.uploader_prior[subject.videos]
     names = subject.genre_names if len(subject.genre_names) == groups else [f"group {i}" for i in range(groups)]
     choices: dict[str, Any] = {"mean": "mean", "uniform": "uniform"}
@@ -124,13 +121,13 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
     return {
         "priors": rows,
         "rank_change_rate": rate,
-        "explanation": _explanation(rows, rate, model.settings.confounder_fusion),
+        "explanation": _explanation(rows, rate, model.adjustment.why_no_rank_changes),
         "explained": {"all": explained[0], "within_video": explained[1]},
         "batch_prior": variance,
     }
 
 
-def _explanation(rows: list[dict[str, Any]], rate: float, fusion: str) -> str:
+def _explanation(rows: list[dict[str, Any]], rate: float, why: str | None) -> str:
     """Why rankings change or not, from what was measured."""
     if max(row["uneven_shift"] for row in rows) > measures.TOLERANCE:
         largest = max(rows, key=lambda row: row["lists_changed"])
@@ -138,7 +135,7 @@ def _explanation(rows: list[dict[str, Any]], rate: float, fusion: str) -> str:
             f"The prior moves the music of a video by different numbers: under '{largest['prior']}', "
             f"{rate:.1%} of the lists change against the training mean."
         )
-    why = WHY_NO_RANK_CHANGES.get(fusion, "Every prior moves all music of a video by the same number.")
+    why = why or "Every prior moves all music of a video by the same number."
     return f"{why} So no prior can change a ranking, and the adjustment does nothing at inference."
 
 
@@ -154,10 +151,7 @@ def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
     if subject.membership is None:
         return None
     model, dataset, membership = subject.model, subject.dataset, subject.membership
-    prior = None
-    if isinstance(model, DecCM):
-        own = model.uploader_prior[subject.videos]
-        prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
+    prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
     lists = measures.top_lists(subject.scores(prior), k)
     train = dataset.inter_feat[dataset.iid_field].numpy() - 1
     shares = {"recommended": _shares(subject, lists)}
@@ -189,14 +183,14 @@ def _references(config) -> dict | None:
 def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
     """Divergence from the teacher by dimension, and agreement of both rankings."""
     model = subject.model
-    if not isinstance(model, DecCM):
+    if not model.takes_teacher:
         return {"note": f"{type(model).__name__} has no teacher."}
     path = _teacher_path(config)
     if path is None:
         return {"note": "No teacher: the checkpoint was trained without, or its teacher is no longer there."}
     model.float()
-    teacher.attach(model, path)
-    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher_posteriors()]
+    teacher.attach(model, config, path)
+    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher.of_all()]
     music = slice(1, None)
     result: dict[str, Any] = {"checkpoint": str(path), "kl": {}}
     for name, rows, guide in (("visual", subject.videos, guides[0]), ("acoustic", music, guides[1])):
@@ -206,8 +200,7 @@ def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
     some = slice(0, _CORRELATED_VIDEOS)
     scores = guides[0].mean[subject.videos][some] @ guides[1].mean[music].T
     model.double()
-    own = model.uploader_prior[subject.videos]
-    prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
+    prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
     result["agreement"] = ranking_agreement(subject.scores(prior)[some], scores.numpy(), k)
     result["teacher_recall"] = recall(
         measures.top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices

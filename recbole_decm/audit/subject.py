@@ -13,7 +13,6 @@ from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.atomic import read_header
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.model.decm import DecCM
 from recbole_decm.training.checkpoint import load_weights
 from recbole_decm.training.run import build
 
@@ -40,15 +39,15 @@ class Subject:
     @torch.no_grad()
     def scores(self, priors: torch.Tensor | None) -> np.ndarray:
         """(V, M) float64 scores under (V, K) priors."""
-        if priors is None or not isinstance(self.model, DecCM):
+        if priors is None:
             return (self.video @ self.music.T).numpy()
         ids = torch.arange(1, len(self.music) + 1)
-        return self.model.scores_under(self.video, self.music, priors.double(), ids).numpy()
+        return self.model.adjustment.scores_under(self.video, self.music, priors.double(), ids).numpy()
 
     @property
     def confounded(self) -> bool:
         """Whether the model has a prior to change."""
-        return isinstance(self.model, DecCM) and self.model.settings.backdoor != "none"
+        return self.model.adjustment.confounded
 
 
 @torch.no_grad()
@@ -73,9 +72,6 @@ def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, 
     latent = model.encode("visual", model.visual.lookup(videos).to(model.device)).mean.double().cpu()
     music = model.posteriors("acoustic").mean[1:].double().cpu()
     model.cpu().double()
-    for name in ("genres", "prior_mean", "uploader_prior"):
-        if getattr(model, name, None) is not None:
-            setattr(model, name, getattr(model, name).double().cpu())
     membership = dataset.genre_membership[1:] if dataset.needs_genre else None
     names = dataset.genre_vocabulary if dataset.needs_genre else []
     return Subject(model, dataset, videos, choices, latent, music, membership, names), split

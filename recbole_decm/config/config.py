@@ -32,6 +32,7 @@ from recbole_decm.config.values import (
 from recbole_decm.data.inputs import Needs
 from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.io.shipped import shipped
+from recbole_decm.model.fusions import READS_GENRES
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.parallel import group
 from recbole_decm.parallel.processes import Processes
@@ -225,7 +226,7 @@ class DecCMConfig(Config):
         model, metrics = self.model_class, registry.resources_of(self["metrics"])
         content = getattr(model, "uses_content", False)
         prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in metrics
-        genre = "data.genre_membership" in metrics or self["confounder_fusion"] == "genre"
+        genre = "data.genre_membership" in metrics or self["confounder_fusion"] in READS_GENRES
         return Needs(
             content=content,
             context=not content and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE),

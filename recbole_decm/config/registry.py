@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import recbole
 import recbole.evaluator.register as recbole_metrics
@@ -49,7 +50,7 @@ def recbole_model_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(paths)]
 
 
-def model_class(name: str) -> type:
+def model_class(name: str) -> Any:
     """The class of a model by its name, ours first.
 
     Raises:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from recbole_decm.config import registry
 from recbole_decm.data import priors
 from recbole_decm.data.features import FeatureMatrix, open_npy
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError, DataError
 from recbole_decm.io import atomic
 from recbole_decm.model.cmvae import CMVAE
@@ -98,19 +98,28 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
         DecCMError: the catalogue or the weights do not fit.
     """
     kind = content_model(content["model"])
+    settings = kind.settings_class.from_config(config)
     weights = content["state_dict"]
     if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
         raise CheckpointError(f"{path}: expected the weights of {content['model']}, found others.")
-    with_genres = kind.uses_uploader_prior and config["backdoor"] not in (None, "none")
-    with_genres = with_genres and config["confounder_fusion"] == "genre"
-    catalogue = read_catalogue(config, with_genres)
-    prior = weights.get("prior_mean", torch.zeros(1))
+    catalogue = read_catalogue(config, kind.needs_genre(settings))
+    prior = weights.get("prior_mean")
     if catalogue.genres is not None and catalogue.genres.shape[1] != len(prior):
         raise DataError(
             f"{config['data_path']}: expected music of the {len(prior)} genre groups that the checkpoint was trained "
             f"with, found {catalogue.genres.shape[1]} in {config['dataset']}.item."
         )
-    model = kind(config, _ServingData(config, weights["encoders.visual.mean.weight"].shape[1], catalogue, prior))
+    width = weights["encoders.visual.mean.weight"].shape[1]
+    no_video = FeatureMatrix(config["VISUAL_FIELD"], torch.zeros(1, width), torch.zeros(1, dtype=torch.int64))
+    inputs = ModelInputs.of_features(
+        no_video,
+        catalogue.acoustic,
+        prior_mean=prior,
+        priors=None if prior is None else torch.zeros(1, len(prior)),
+        genres=catalogue.genres,
+        id_fields=(config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]),
+    )
+    model = kind(settings, inputs, config["device"])
     load_weights(model, weights, path)
     return model.to(config["device"]).eval(), catalogue
 
@@ -122,23 +131,9 @@ def content_model(name: str) -> type[CMVAE]:
         ConfigError: it has none.
     """
     kind = registry.model_class(name)
-    if not issubclass(kind, CMVAE):
+    if not getattr(kind, "ranks_new_videos", False):
         raise ConfigError(
             f"recommend: expected a checkpoint of {', '.join(registry.MODELS)}, which rank music for new videos, "
             f"found one of {name}. For its metrics use: recbole-decm evaluate."
         )
     return kind
-
-
-class _ServingData:
-    """The part of a data set that the models' constructors read, with no video and no interaction in it."""
-
-    def __init__(self, config: Any, visual_dim: int, catalogue: Catalogue, prior_mean: Tensor):
-        self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
-        nothing = FeatureMatrix(self.visual_field, torch.zeros(1, visual_dim), torch.zeros(1, dtype=torch.int64))
-        self.features = {self.visual_field: nothing, self.acoustic_field: catalogue.acoustic}
-        sizes = {config["USER_ID_FIELD"]: 1, config["ITEM_ID_FIELD"]: len(catalogue.acoustic)}
-        self.num = sizes.__getitem__
-        self.popularity = np.zeros(len(catalogue.acoustic), dtype=np.int64)  # of training pairs
-        self.prior_mean, self.uploader_prior = prior_mean, torch.zeros(1, len(prior_mean))
-        self.genre_membership = catalogue.genres

@@ -16,13 +16,12 @@ import torch
 
 from recbole_decm.errors import ConfigError, ResourceError
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.model.decm import DecCM
 from recbole_decm.serving import index as indexes
 from recbole_decm.serving.catalogue import Catalogue, content_model, serving_model
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index
 from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.search import VIDEO_BLOCK
-from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors, ranks_by_dot_product
+from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
 from recbole_decm.serving.videos import DatasetVideos, VideoBlock, Videos, open_videos
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config
@@ -99,11 +98,10 @@ class Recommender:
             DataError: the file is damaged, or belongs to another model or catalogue.
             ResourceError: not enough memory or disk.
         """
-        if not ranks_by_dot_product(self.model):
+        if not self.model.adjustment.ranks_by_dot_product:
             raise ConfigError(
-                f"--index: expected exact, since backdoor: exact with confounder_fusion: "
-                f"{self.model.settings.confounder_fusion} sums probabilities over the groups and is no dot product, "  # type: ignore[attr-defined]
-                f"found {options.kind}."
+                "--index: expected exact, since backdoor: exact with this confounder_fusion sums probabilities over "
+                f"the groups and is no dot product, found {options.kind}."
             )
         index = self._obtain_index(options, file, on_rows)
         sample = videos.sample(RECALL_SAMPLE)
@@ -129,8 +127,8 @@ class Recommender:
     def _owner(self) -> dict[str, str]:
         """What the catalogue's vectors depend on."""
         settings = asdict(self.model.settings)
-        if isinstance(self.model, DecCM) and not (settings["backdoor"] != "none" and self.model.folds_prior):
-            del settings["inference_prior"]  # it is on the video's side
+        if not self.model.adjustment.tracks_hold_prior:
+            settings.pop("inference_prior", None)  # it is on the video's side
         digest = hashlib.blake2b(repr(sorted(settings.items())).encode(), digest_size=8)
         for name in sorted(self._weights):
             digest.update(name.encode() + self._weights[name].cpu().numpy().tobytes())
@@ -174,8 +172,7 @@ def open_recommender(
     config = restored_config(content, arguments)
     if choice.file is not None:
         model, catalogue = serving_model(content, config, checkpoint)
-        groups = model.num_groups if isinstance(model, DecCM) else None
-        videos: Videos = open_videos(choice.file, model.visual.dim, choice.uploaders, groups)
+        videos: Videos = open_videos(choice.file, model.visual.dim, choice.uploaders, model.num_groups)
         return Recommender(model, catalogue, content["state_dict"]), videos
     if choice.uploaders is not None:
         raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
@@ -191,8 +188,8 @@ def _of_dataset(content: dict, config: Any, checkpoint: Path | str, split: str) 
         raise ConfigError("--split: expected all, since the data set has no test split, found test.")
     ids = loaders[2].users if split == "test" else np.arange(1, dataset.user_num)
     tokens = dataset.field2id_token[dataset.iid_field][1:]
-    reads_genres = getattr(model, "genres", None) is not None
-    catalogue = Catalogue(tokens, model.acoustic, dataset.genre_membership if reads_genres else None)
+    genres = dataset.genre_membership if model.needs_genre(model.settings) else None
+    catalogue = Catalogue(tokens, model.acoustic, genres)
     videos = DatasetVideos(model, ids, dataset.field2id_token[dataset.uid_field])
     return Recommender(model, catalogue, content["state_dict"]), videos
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import extra_test_loaders
@@ -83,9 +82,21 @@ def build(config: DecCMConfig, seconds: dict[str, float]):
         getLogger().info(dataset)
         loaders = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])  # so that a model does not depend on how its data were loaded
-    model = registry.model_class(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    model = make_model(config, loaders[0]._dataset).to(config["device"])
     getLogger().info(model)
     return model, loaders
+
+
+def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
+    """The model of a config: ours from typed settings and numbers, any other as RecBole builds it.
+
+    Args:
+        dataset: built, the training split.
+    """
+    kind = config.model_class
+    if not hasattr(kind, "settings_class"):
+        return kind(config, dataset)
+    return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 
 
 def fit(config: DecCMConfig, saved: bool = True) -> Trained:
@@ -96,11 +107,11 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     if lack := lack_of_negatives(config):
         getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
     extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
-    if "teacher" in config and hasattr(model, "attach_teacher"):
+    if getattr(model, "takes_teacher", False):
         with timed(seconds, "teacher"):
             path = group.first_alone(config.share, lambda: find_or_train_teacher(config))
             if path is not None:
-                teacher.attach(model, path)
+                teacher.attach(model, config, path)
                 if model.settings.distillation_weight > 0:
                     teacher.attach_professional(model, config, path)
         init_seed(

@@ -9,19 +9,20 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.io.folders import content_hash
 from recbole_decm.io.version import __version__
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
 from recbole_decm.model.distillation import ProfessionalPairs
+from recbole_decm.model.settings import MatcherSettings
+from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint, write_checkpoint
 
 # What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
@@ -134,8 +135,8 @@ def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -
     run_file.unlink()
 
 
-def attach(model: DecCM, path: Path) -> None:
-    """Load a teacher and give it to the student.
+def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
+    """Load a teacher and give it to the student: as posteriors computed once, or beside it where features are on disk.
 
     Raises:
         CheckpointError: another model, or dimensions that are not the student's.
@@ -157,7 +158,9 @@ def attach(model: DecCM, path: Path) -> None:
                 f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
                 "Train the teacher on features of the same kind and with the same latent_dimension."
             )
-    model.attach_teacher(teacher_view(model, content["config"], weights, path))
+    view = teacher_view(model, content["config"], weights, path)
+    way = TeacherBeside if config["feature_residency"] == "disk" else ComputedPosteriors
+    model.attach_teacher(way(view))
 
 
 def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
@@ -172,15 +175,15 @@ def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
         raise ConfigError(f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder.")
     dataset = DecCMDataset(teacher_config(config))
     visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
-    features = {"visual": visual, "acoustic": acoustic}
-    for name, matrix in features.items():
+    for name, matrix in (("visual", visual), ("acoustic", acoustic)):
         if matrix.dim != getattr(model, name).dim:
             raise CheckpointError(
                 f"{dataset.dataset_path}: expected {getattr(model, name).dim} {name} dimensions, as the student has, "
                 f"found {matrix.dim}."
             )
     content = read_checkpoint(path, model.device)
-    teacher = _with_weights(_TeacherView(features, model.device, content["config"]), content["state_dict"], path)
+    inputs = ModelInputs.of_features(visual, acoustic)
+    teacher = _teacher(inputs, content["config"], content["state_dict"], model.device, torch.float32, path)
     with torch.no_grad():
         posteriors = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
     pairs = dataset.build()[0].inter_feat
@@ -194,31 +197,11 @@ def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor],
     Raises:
         CheckpointError: the weights are not those of a teacher of these dimensions.
     """
-    features = {"visual": student.visual, "acoustic": student.acoustic}
-    teacher = _TeacherView(features, student.device, config).to(next(student.parameters()).dtype)
-    return _with_weights(teacher, weights, path)
+    inputs = ModelInputs.of_features(student.visual, student.acoustic)
+    return _teacher(inputs, config, weights, student.device, next(student.parameters()).dtype, path)
 
 
-def _with_weights(teacher: DecCMTeacher, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
+def _teacher(inputs, config, weights, device, dtype, path) -> DecCMTeacher:
+    teacher = DecCMTeacher(MatcherSettings.from_config(config), inputs, device).to(dtype)
     load_weights(teacher, weights, path)
-    return teacher.to(teacher.device).eval()
-
-
-class _TeacherView(DecCMTeacher):
-    """A teacher network that looks at given features."""
-
-    def __init__(self, features: dict[str, FeatureMatrix], device: torch.device, config: dict):
-        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": device}
-        super().__init__({**config, **fields}, _FeaturesOnly(features))
-
-
-class _FeaturesOnly:
-    """The part of a data set that the matcher's constructor reads."""
-
-    visual_field, acoustic_field = "visual", "acoustic"
-
-    def __init__(self, features: dict[str, FeatureMatrix]):
-        sizes = {"video_id": len(features["visual"]), "music_id": len(features["acoustic"])}
-        self.num = sizes.__getitem__
-        self.features = features
-        self.popularity = np.zeros(sizes["music_id"], dtype=np.int64)  # of training pairs, which it never sees
+    return teacher.to(device).eval()

@@ -42,7 +42,7 @@ def steps_of(name: str, folder, size: int) -> dict:
     model, (train, _, _) = run.build(config, {})
     if values:
         path = find_or_train_teacher(config)
-        teacher.attach(model, path)
+        teacher.attach(model, config, path)
         if model.settings.distillation_weight > 0:
             teacher.attach_professional(model, config, path)
     loss_terms = model.calculate_loss

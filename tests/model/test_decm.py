@@ -87,7 +87,7 @@ def test_every_term_of_the_loss_by_hand(trained):
         assert names["matching"].item() == pytest.approx(total / 16, rel=1e-4)
 
         standard = Normal(torch.zeros(128), torch.ones(128))
-        teacher_video, teacher_music = model.teacher
+        teacher_video, teacher_music = model.teacher.of_all()
         for name, q, guide, ids in (
             ("video", q_video, teacher_video, videos),
             ("music", q_music, teacher_music, music),

@@ -91,7 +91,7 @@ def test_the_epoch_is_chosen_under_the_uploaders_prior(planted):
         chosen = model.score_matrix(videos)
         model.set_validating(False)
         assert torch.equal(model.score_matrix(videos), tested) and not torch.allclose(chosen, tested)
-        model.settings = type(model.settings)(**{**vars(model.settings), "inference_prior": "uploader"})
+        model.rank_under("uploader")
         assert torch.equal(model.score_matrix(videos), chosen)
 
 

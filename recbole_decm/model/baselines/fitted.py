@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.baselines.content import ContentBaseline
 from recbole_decm.model.baselines.linear import AffineMap, fit_cca, fit_ridge
@@ -22,8 +25,8 @@ def _unit(vectors: Tensor) -> Tensor:
 class _LinearBaseline(ContentBaseline):
     """The cosine of affine maps of both sides into one space."""
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         sizes = {"video": self.visual.dim, "music": self.acoustic.dim}
         for side, dim in sizes.items():
             self.register_buffer(f"{side}_weight", torch.zeros(dim, self.dimension))
@@ -76,8 +79,8 @@ class CCA(_LinearBaseline):
     settings_class = CCASettings
     settings: CCASettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         self.register_buffer("correlations", torch.zeros(self.dimension))
 
     @property
@@ -107,13 +110,13 @@ class Cosine(ContentBaseline):
     settings_class = CosineSettings
     settings: CosineSettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         if self.visual.dim != self.acoustic.dim:
             raise ConfigError(
                 f"Cosine: expected video and music features of the same number of dimensions, found "
-                f"{self.visual.dim} in '{self.visual.name}' and {self.acoustic.dim} in '{self.acoustic.name}' of "
-                f"{dataset.dataset_path}. Use Ridge or CCA, which learn a map between the two."
+                f"{self.visual.dim} in '{self.visual.name}' and {self.acoustic.dim} in '{self.acoustic.name}'. "
+                "Use Ridge or CCA, which learn a map between the two."
             )
         self.register_buffer("video_mean", torch.zeros(self.visual.dim))
         self.register_buffer("music_mean", torch.zeros(self.acoustic.dim))
@@ -143,8 +146,8 @@ class NearestVideos(ContentBaseline):
     settings_class = NearestVideosSettings
     settings: NearestVideosSettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         self.register_buffer("video_mean", torch.zeros(self.visual.dim))
         self.register_buffer("video_scale", torch.ones(self.visual.dim))
 
