@@ -1,7 +1,7 @@
 """Functions of tensors with a gradient or a pass written by hand, each beside the plain formula that it stands for.
 
-``plain_NAME`` says what ``NAME`` computes, up to rounding. ``python benchmarks/kernels.py`` measures what each gains in a
-full training step of DecCM.
+``plain_NAME`` says what ``NAME`` computes, up to rounding. ``python benchmarks/kernels.py`` measures what each gains in
+a full training step of DecCM.
 
 Shapes: B rows in a batch, D latent dimensions, F features.
 """
