@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages that stand at the top level, and the roles of docstrings."""
+"""Hook of the documentation site: pages that stand at the top level of the project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 _INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", flags=re.M)
 _PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)]+)\)")
-_ROLE = re.compile(r":(?:class|func|meth|mod|attr|data):<code>~?([\w.]+)</code>")
 
 
 def _moved(link: re.Match) -> str:
@@ -25,8 +24,3 @@ def on_page_markdown(markdown: str, config, **_) -> str:
     """Fill in ``<!-- include: FILE -->`` with a file of the top level."""
     root = Path(config.config_file_path).parent
     return _INCLUDE.sub(lambda name: _LINK.sub(_moved, (root / name[1]).read_text(encoding="utf-8")), markdown)
-
-
-def on_page_content(html: str, **_) -> str:
-    """Show the roles of docstrings (``:class:`~a.b.C` ``) as code."""
-    return _ROLE.sub(lambda role: f"<code>{role[1].rsplit('.', 1)[-1]}</code>", html)
