@@ -50,7 +50,9 @@ class Subject:
 
 
 @torch.no_grad()
-def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, str]:
+def load_subject(
+    config: Any, content: dict[str, Any], checkpoint: Path, k: int, most_videos: int
+) -> tuple[Subject, str]:
     """The checkpoint's model and the first ``most_videos`` videos of its test split, or of valid where there is none.
 
     Returns:
@@ -75,7 +77,7 @@ def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, 
     return Subject(model, dataset, videos, choices, latent, music, membership, names), split
 
 
-def _ask_for_genres(config) -> None:
+def _ask_for_genres(config: Any) -> None:
     """Have the data set load genres and priors where its files have them, as for the metrics that need them."""
     folder, name = Path(config["data_path"]), config["dataset"]
     metrics = list(config["metrics"])
@@ -86,7 +88,7 @@ def _ask_for_genres(config) -> None:
     config["metrics"] = metrics
 
 
-def _choices(loader, videos: np.ndarray) -> np.ndarray:
+def _choices(loader: Any, videos: np.ndarray) -> np.ndarray:
     """The first music each video chose, -1 where the test set does not have the video."""
     chosen = np.full(len(videos), -1)
     rows, ids = loader.positives.pairs()

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,7 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None, "~": None}
 class Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-3 as a number, as RecBole does, and refuses a key that appears twice."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)

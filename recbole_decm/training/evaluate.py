@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_decm.config.config import RECBOLE_PROPERTIES, DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.config.values import parse_arguments, read_config_files, read_yaml, take_config_files
 from recbole_decm.io.shipped import shipped
 from recbole_decm.training.checkpoint import read_checkpoint
@@ -24,7 +25,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     files = read_config_files(take_config_files(given))
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
-    kept = _EVALUATION_KEYS | _model_keys(content["model"])
+    kept = having(Role.EVALUATION) | _model_keys(content["model"])
     values = {key: value for key, value in content["config"].items() if key in kept}
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
@@ -63,19 +64,6 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
         result = extra | {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
         write_result(result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(splits.dataset)})
     return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
-
-
-# Of a checkpoint's config, what an evaluation takes over: the data protocol and the model's own keys.
-_EVALUATION_KEYS = {
-    "seed",
-    "eval_args",
-    "metrics",
-    "topk",
-    "valid_metric",
-    "uploader_prior",
-    "prior_smoothing",
-    "feature_reduce",
-}
 
 
 def _model_keys(model: str) -> set[str]:

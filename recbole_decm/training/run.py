@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
@@ -43,7 +43,7 @@ class Trained:
 
 
 @contextmanager
-def timed(seconds: dict[str, float], name: str):
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Note the seconds that the block takes under a name."""
     start = time.perf_counter()
     yield
@@ -177,7 +177,15 @@ def run(
     return _run_once(config, saved)
 
 
-def _run_as(local_rank: int, model, dataset, files, config_dict, saved, arguments) -> dict:
+def _run_as(
+    local_rank: int,
+    model: str | None,
+    dataset: str | None,
+    files: Sequence[str | Path] | None,
+    config_dict: dict,
+    saved: bool,
+    arguments: Sequence[str],
+) -> dict:
     """What each of several processes runs."""
     config = DecCMConfig(model, dataset, files, config_dict | {"local_rank": local_rank}, arguments)
     return _run_once(config, saved)
