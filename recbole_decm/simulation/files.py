@@ -142,7 +142,7 @@ def _write_features(
     item: dict,
     rngs: Any,
     noise: float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> list[np.ndarray]:
     """Write .user and .item with the vectors in them, or beside them as .npy; returns both matrices as written."""
     config, world = simulation.config, simulation.world
     parts = [

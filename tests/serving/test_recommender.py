@@ -13,7 +13,8 @@ from helpers.running import make_config
 from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ResourceError
-from recbole_decm.serving.recommender import VideoChoice, open_recommender, write_tables
+from recbole_decm.serving.opening import VideoChoice, open_with_videos
+from recbole_decm.serving.recommender import write_tables
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.run import build, fit
 
@@ -139,7 +140,7 @@ def test_uploaders_preferences(trained, uploads, capsys):
     ):
         np.save("u.npy", bad)
         with pytest.raises(Exception, match=message):
-            open_recommender(trained["genre"], choice)
+            open_with_videos(trained["genre"], choice)
 
 
 def bad_file(kind, uploads):
