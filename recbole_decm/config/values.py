@@ -57,7 +57,12 @@ def read_yaml(path: Path) -> dict:
 
 
 def merge(*layers: dict) -> dict:
-    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts."""
+    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts.
+
+    Examples:
+        >>> merge({"epochs": 5, "eval_args": {"mode": "full", "order": "RO"}}, {"eval_args": {"mode": "uni100"}})
+        {'epochs': 5, 'eval_args': {'mode': 'uni100', 'order': 'RO'}}
+    """
     merged: dict = {}
     for layer in layers:
         for key, value in layer.items():
@@ -69,7 +74,12 @@ def merge(*layers: dict) -> dict:
 
 
 def parse_value(text: str) -> object:
-    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text."""
+    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text.
+
+    Examples:
+        >>> parse_value("1e-3"), parse_value("[5, 10]"), parse_value("none"), parse_value("DecCM")
+        (0.001, [5, 10], None, 'DecCM')
+    """
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
@@ -84,6 +94,10 @@ def parse_arguments(arguments: Sequence[str]) -> dict:
 
     Raises:
         ConfigError: an argument of another form, or a key given twice with different values.
+
+    Examples:
+        >>> parse_arguments(["--epochs=5", "--topk=[10]"])
+        {'epochs': 5, 'topk': [10]}
     """
     values: dict = {}
     for argument in arguments:
