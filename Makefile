@@ -1,4 +1,4 @@
-# make run   train DecCM on the data set that ships with the project, next to CMVAE and Pop
+# make run   train DecCMPlus on the shipped data, beside CMVAE and Pop; a table, and a picture of the genres
 # make test  run the tests, a process a core
 # make check lint, format, types and layers
 # make docs  the documentation as a site, in build/site
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 .PHONY: run test check docs bench bench-distributed clean
 
 run: $(VENV)/.installed
-	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
+	$(BIN)/recbole-decm first-look
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
