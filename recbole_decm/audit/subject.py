@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.atomic import read_header
 from recbole_decm.model.cmvae import CMVAE
@@ -58,16 +57,15 @@ def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, 
         (subject, name of the split).
     """
     _ask_for_genres(config)
-    model, loaders = build(config, {})
+    model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
-    split = "valid" if loaders[2] is None else "test"
-    loader = loaders[1] if loaders[2] is None else loaders[2]
-    dataset = loaders[0]._dataset
+    split = "valid" if splits.test is None else "test"
+    loader, dataset = splits.test or splits.valid, splits.dataset
     if k >= dataset.item_num:
         raise ConfigError(f"--k: expected at most {dataset.item_num - 1}, the music of the catalogue, found {k}.")
     videos = torch.from_numpy(loader.users[:most_videos])
-    parts = {split: loader, **extra_test_loaders(config, loaders)}
+    parts = {split: loader, **splits.extra}
     choices = {name: _choices(part, videos.numpy()) for name, part in parts.items()}
     latent = model.encode("visual", model.visual.lookup(videos).to(model.device)).mean.double().cpu()
     music = model.posteriors("acoustic").mean[1:].double().cpu()

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.model import kernels
 from recbole_decm.model.adjustment import Adjustment
 from recbole_decm.model.base import ContentModel
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
-from recbole_decm.model.unit_length import unit_length
 from recbole_decm.parallel.share import Share
 
 _ENCODE_ROWS = 8_192
@@ -86,8 +86,8 @@ class CMVAE(ContentModel):
 
     def _of_unit_length(self, q: Posterior) -> Posterior:
         return Posterior(
-            unit_length(q.mean) if self.settings.normalize_mean else q.mean,
-            unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
+            kernels.unit_length(q.mean) if self.settings.normalize_mean else q.mean,
+            kernels.unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
         )
 
     def learned_part(self, q: Posterior) -> Posterior:

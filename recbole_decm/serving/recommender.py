@@ -180,13 +180,15 @@ def open_recommender(
 
 
 def _of_dataset(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Recommender, Videos]:
-    model, loaders = build(config, {})
+    model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
-    dataset = loaders[0]._dataset
-    if split == "test" and loaders[2] is None:
-        raise ConfigError("--split: expected all, since the data set has no test split, found test.")
-    ids = loaders[2].users if split == "test" else np.arange(1, dataset.user_num)
+    dataset = splits.dataset
+    ids = np.arange(1, dataset.user_num)
+    if split == "test":
+        if splits.test is None:
+            raise ConfigError("--split: expected all, since the data set has no test split, found test.")
+        ids = splits.test.users
     tokens = dataset.field2id_token[dataset.iid_field][1:]
     genres = dataset.genre_membership if model.needs_genre(model.settings) else None
     catalogue = Catalogue(tokens, model.acoustic, genres)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recbole_decm.model.reconstruction import linear_reconstruction_error, reconstruction_error
+from recbole_decm.model.kernels import linear_error, reconstruction_error
 from recbole_decm.model.towers import FeatureDecoder
 
 
@@ -20,7 +20,7 @@ def test_without_decoding_it_is_the_same_error_and_gradient(offset):
     bias, features = torch.randn(50, generator=generator), torch.randn(40, 50, generator=generator) + offset
     leaves = [[part.clone().requires_grad_() for part in (hidden, weight, bias)] for _ in range(2)]
     decoded = reconstruction_error(torch.nn.functional.linear(*leaves[0]), features)
-    closed = linear_reconstruction_error(*leaves[1], features)
+    closed = linear_error(*leaves[1], features)
     assert closed.item() == pytest.approx(decoded.item(), rel=1e-5)
     (2 * decoded).backward()
     (2 * closed).backward()
@@ -30,7 +30,7 @@ def test_without_decoding_it_is_the_same_error_and_gradient(offset):
 
 def test_closed_form_gradient_by_differences():
     parts = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 3), (4, 3), (4,))]
-    assert torch.autograd.gradcheck(lambda *p: linear_reconstruction_error(*p, _FEATURES), parts)
+    assert torch.autograd.gradcheck(lambda *p: linear_error(*p, _FEATURES), parts)
 
 
 _FEATURES = torch.arange(20, dtype=torch.float64).reshape(5, 4).sin()

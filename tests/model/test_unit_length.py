@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from recbole_decm.model.unit_length import unit_length
+from recbole_decm.model.kernels import unit_length
 
 
 def test_values_and_gradients_are_those_of_torch():

@@ -45,11 +45,11 @@ def lists(planted, trained):
         content = read_checkpoint(trained[name])
         kept = {key: value for key, value in content["config"].items() if key in VALUES | {"confounder_fusion": 0}}
         kept |= {"backdoor": content["config"]["backdoor"]} if name != "plain" else {}
-        model, loaders = build(make_config(content["model"], planted, **kept), {})
+        model, splits = build(make_config(content["model"], planted, **kept))
         load_weights(model.eval(), content["state_dict"], trained[name])
         with torch.no_grad():
             scores = model.full_sort_predict({"video_id": torch.arange(1, 601)}).view(600, -1)[:, 1:]
-        tokens = loaders[0]._dataset.field2id_token["music_id"][1:]
+        tokens = splits.dataset.field2id_token["music_id"][1:]
         found[name] = tokens[scores.argsort(dim=1, descending=True, stable=True)[:, :10].numpy()]
     return found
 
