@@ -1,6 +1,7 @@
 # make run   train DecCM on the data set that ships with the project, next to CMVAE and Pop
 # make test  run the tests, a process a core
-# make check lint, format and types
+# make check lint, format, types and layers
+# make docs  the documentation as a site, in build/site
 # make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
 # make bench-distributed  two processes against two threads
 
@@ -8,7 +9,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench bench-distributed clean
+.PHONY: run test check docs bench bench-distributed clean
 
 run: $(VENV)/.installed
 	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
@@ -21,6 +22,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/suite.py
@@ -38,6 +42,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
 clean:

@@ -64,7 +64,7 @@ def row(name: str, found: list[float]) -> list[str]:
 @click.argument("names", nargs=-1)
 @click.option("--pairs", default=20, show_default=True, help="Pairs of runs for each kernel.")
 @click.option("--steps", default=5, show_default=True, help="Steps a run.")
-@click.option("--threads", default=os.cpu_count(), show_default=True, help="Threads of torch.")
+@click.option("--threads", default=1, show_default=True, help="Threads of torch.")
 def main(names: tuple[str, ...], pairs: int, steps: int, threads: int) -> None:
     """Gain of each of the kernels NAMES, or of several together (hinge+highest), at the sizes that speed.py measures;
     without names, of each kernel and of all.

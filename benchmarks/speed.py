@@ -88,7 +88,8 @@ def config_for(model: str, dataset: str, folder: Path, kind: type = DecCMConfig,
 def with_our_data(model: str, dataset: str, folder: Path, **values):
     """(trainer, train loader, test loader) as :func:`recbole_decm.training.run.fit` builds them."""
     config = config_for(model, dataset, folder, **values)
-    network, (train, _, test) = build(config, {})
+    network, splits = build(config)
+    train, test = splits.train, splits.test
     if getattr(network, "takes_teacher", False):
         teacher.attach(network, config, find_or_train_teacher(config))
     return trainer_class(config)(config, network), train, test
@@ -138,7 +139,7 @@ def _turn(epoch: int) -> tuple[float, float]:
     trainer, train, test = _built[0]
     trainer._train_data = train
     trainer.eval_collector.data_collect(train)
-    pairs, videos = len(train._dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
+    pairs, videos = len(train.dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
     training = _seconds_a_call(lambda: trainer._train_epoch(train, epoch))
     return pairs / training, videos / _seconds_a_call(lambda: evaluate(trainer, test))
 

@@ -146,7 +146,7 @@ def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
     return measures.genre_shares(counts).tolist()
 
 
-def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
+def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
     """Genre shares of what the model recommends, beside everything it can be compared with."""
     if subject.membership is None:
         return None
@@ -174,13 +174,13 @@ def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
     }
 
 
-def _references(config) -> dict | None:
+def _references(config: Any) -> dict | None:
     path = Path(config["data_path"]) / f"{config['dataset']}.references.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 @torch.no_grad()
-def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
+def _teacher(subject: Subject, config: Any, k: int) -> dict[str, Any]:
     """Divergence from the teacher by dimension, and agreement of both rankings."""
     model = subject.model
     if not model.takes_teacher:
@@ -208,7 +208,7 @@ def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
     return result
 
 
-def _teacher_path(config) -> Path | None:
+def _teacher_path(config: Any) -> Path | None:
     choice = config["teacher"]
     if choice is None or choice == "none":
         return None

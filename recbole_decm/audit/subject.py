@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.atomic import read_header
 from recbole_decm.model.cmvae import CMVAE
@@ -51,23 +50,24 @@ class Subject:
 
 
 @torch.no_grad()
-def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, str]:
+def load_subject(
+    config: Any, content: dict[str, Any], checkpoint: Path, k: int, most_videos: int
+) -> tuple[Subject, str]:
     """The checkpoint's model and the first ``most_videos`` videos of its test split, or of valid where there is none.
 
     Returns:
         (subject, name of the split).
     """
     _ask_for_genres(config)
-    model, loaders = build(config, {})
+    model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
-    split = "valid" if loaders[2] is None else "test"
-    loader = loaders[1] if loaders[2] is None else loaders[2]
-    dataset = loaders[0]._dataset
+    split = "valid" if splits.test is None else "test"
+    loader, dataset = splits.test or splits.valid, splits.dataset
     if k >= dataset.item_num:
         raise ConfigError(f"--k: expected at most {dataset.item_num - 1}, the music of the catalogue, found {k}.")
     videos = torch.from_numpy(loader.users[:most_videos])
-    parts = {split: loader, **extra_test_loaders(config, loaders)}
+    parts = {split: loader, **splits.extra}
     choices = {name: _choices(part, videos.numpy()) for name, part in parts.items()}
     latent = model.encode("visual", model.visual.lookup(videos).to(model.device)).mean.double().cpu()
     music = model.posteriors("acoustic").mean[1:].double().cpu()
@@ -77,7 +77,7 @@ def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, 
     return Subject(model, dataset, videos, choices, latent, music, membership, names), split
 
 
-def _ask_for_genres(config) -> None:
+def _ask_for_genres(config: Any) -> None:
     """Have the data set load genres and priors where its files have them, as for the metrics that need them."""
     folder, name = Path(config["data_path"]), config["dataset"]
     metrics = list(config["metrics"])
@@ -88,7 +88,7 @@ def _ask_for_genres(config) -> None:
     config["metrics"] = metrics
 
 
-def _choices(loader, videos: np.ndarray) -> np.ndarray:
+def _choices(loader: Any, videos: np.ndarray) -> np.ndarray:
     """The first music each video chose, -1 where the test set does not have the video."""
     chosen = np.full(len(videos), -1)
     rows, ids = loader.positives.pairs()

@@ -20,6 +20,7 @@ from recbole.evaluator import metric_types
 from recbole.utils import ModelType, argument_list
 
 from recbole_decm.config import compat, registry
+from recbole_decm.config.keys import Role, having
 from recbole_decm.config.values import (
     Loader,
     merge,
@@ -38,8 +39,6 @@ from recbole_decm.parallel import group
 from recbole_decm.parallel.processes import Processes
 from recbole_decm.parallel.share import Share
 
-RUN_KEYS = {"model", "dataset", "config_files", "MODEL_TYPE", "numerical_features"}
-RUN_KEYS |= {"nproc", "world_size", "ip", "port", "group_offset", "offset", "local_rank"}
 RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
 
@@ -123,7 +122,7 @@ class DecCMConfig(Config):
         models = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", ours / "model" / f"{model}.yaml"]
         base_values = merge(*(read_yaml(path) for path in base))
         model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
-        self._known_keys = RUN_KEYS | set(base_values) | set(model_values) | _keys_read_by(model_class)
+        self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | _keys_read_by(model_class)
         self._known_keys |= {key for group in self.parameters.values() for key in group}
         self._data_folder = self._find_data_folder(base_values, dataset)
         yamls = [ours / "dataset" / f"{dataset}.yaml", RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml"]

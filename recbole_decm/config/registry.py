@@ -38,7 +38,7 @@ METRICS = {
 }
 
 
-def _lookup(table: dict[str, str], name: str) -> type:
+def _lookup(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(table[name]), name)
 
 

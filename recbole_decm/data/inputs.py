@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -55,7 +56,7 @@ class ModelInputs:
     id_fields: tuple[str, str] = ("video_id", "music_id")
 
     @classmethod
-    def of_features(cls, visual: FeatureMatrix, acoustic: FeatureMatrix, **known) -> ModelInputs:
+    def of_features(cls, visual: FeatureMatrix, acoustic: FeatureMatrix, **known: Any) -> ModelInputs:
         """The inputs of a model that only ranks: one field a side, no training pairs, other values as given."""
         nothing = np.zeros(len(acoustic), dtype=np.int64)
         return cls({visual.name: visual}, {acoustic.name: acoustic}, **{"popularity": nothing, **known})

@@ -10,6 +10,7 @@ from pathlib import Path
 import recbole
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.io import shipped
 from recbole_decm.io.folders import content_hash
 from recbole_decm.training import teacher
@@ -32,7 +33,7 @@ def config_hash(config: DecCMConfig) -> str:
     """Of every value that a result depends on, the teacher's included."""
     configs = [config, teacher_of(config)]
     values = [
-        {key: value for key, value in one.plain().items() if key not in teacher.UNHASHED | {"checkpoint"}}
+        {key: value for key, value in one.plain().items() if key not in having(Role.PLACE) | {"checkpoint"}}
         for one in configs
         if one is not None
     ]

@@ -40,6 +40,10 @@ class Confounder(Protocol):
     genres: Tensor | None
 
 
+TrainingPriors = Callable[[Confounder, Tensor], Tensor]
+"""(B,) ids of a batch -> (B, K) P(k) that each row is trained under."""
+
+
 class GroupQueries(NamedTuple):
     """The video's side of an exact sum: vectors under each pure group (K, B, E), P(k) (B, K), temperature t > 0."""
 
@@ -131,7 +135,7 @@ class _Adjusted(Adjustment):
         self,
         confounder: Confounder,
         choice: str | Sequence[float],
-        training_priors: Callable[[Confounder, Tensor], Tensor],
+        training_priors: TrainingPriors,
     ):
         self._confounder, self._choice, self._training_priors = confounder, choice, training_priors
         self.needs_uploaders = choice == "uploader"
@@ -145,7 +149,7 @@ class _Adjusted(Adjustment):
         return isinstance(self._fusion, ConfounderFusion)
 
     @property
-    def why_no_rank_changes(self):
+    def why_no_rank_changes(self) -> str | None:
         return WHY_NO_RANK_CHANGES.get(type(self._fusion))
 
     def _genres(self, tracks: Tensor) -> Tensor | None:
@@ -155,11 +159,11 @@ class _Adjusted(Adjustment):
         mean = self._confounder.prior_mean
         return inference_priors(self._choice, mean, mean.expand(videos, -1) if uploaders is None else uploaders)
 
-    def training_scores(self, video, track, videos, tracks):
+    def training_scores(self, video: Tensor, track: Tensor, videos: Tensor, tracks: Tensor) -> Tensor:
         priors = self._training_priors(self._confounder, videos)
         return fused_scores(self._fusion, video, track, priors, self._genres(tracks))
 
-    def scores_under(self, video, track, priors, tracks):
+    def scores_under(self, video: Tensor, track: Tensor, priors: Tensor, tracks: Tensor) -> Tensor:
         return fused_scores(self._fusion, video, track, priors, self._genres(tracks))
 
 
@@ -168,16 +172,16 @@ class FoldedPrior(_Adjusted):
 
     tracks_hold_prior = True
 
-    def training_scores(self, video, track, videos, tracks):
+    def training_scores(self, video: Tensor, track: Tensor, videos: Tensor, tracks: Tensor) -> Tensor:
         return video @ self.fused(track, videos).T
 
-    def fused(self, track, videos):
+    def fused(self, track: Tensor, videos: Tensor) -> Tensor:
         return self._confounder.fusion(track, self._training_priors(self._confounder, videos)[0])
 
-    def key(self, track, tracks):
+    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
         return self._confounder.fusion(track, self.priors(1, None)[0])
 
-    def query(self, video, uploaders):
+    def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         return video
 
 
@@ -186,10 +190,10 @@ class QueryPrior(_Adjusted):
 
     fuses = False
 
-    def key(self, track, tracks):
+    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
         return self._fusion.key(track, self._genres(tracks))
 
-    def query(self, video, uploaders):
+    def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         return self._fusion.query(video, self.priors(len(video), uploaders))
 
 
@@ -202,12 +206,14 @@ class ExactSum(QueryPrior):
 
     scores_by_dot_product = False
 
-    def __init__(self, confounder, choice, training_priors, temperature: float):
+    def __init__(
+        self, confounder: Confounder, choice: str | Sequence[float], training_priors: TrainingPriors, temperature: float
+    ):
         super().__init__(confounder, choice, training_priors)
         self._temperature = temperature
 
     @property
-    def ranks_by_dot_product(self):
+    def ranks_by_dot_product(self) -> bool:
         known = not isinstance(self._choice, str) and max(self._choice) == 1
         return known or self._is_linear
 
@@ -215,26 +221,26 @@ class ExactSum(QueryPrior):
         scores = group_scores(self._fusion, video, key, priors.shape[1])
         return adjusted_log_softmax(scores, priors, self._temperature, first)
 
-    def training_scores(self, video, track, videos, tracks):
+    def training_scores(self, video: Tensor, track: Tensor, videos: Tensor, tracks: Tensor) -> Tensor:
         priors = self._training_priors(self._confounder, videos)
         return self._summed(video, self.key(track, tracks), priors, first=0)
 
-    def query(self, video, uploaders):
+    def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         return video
 
-    def ranking_query(self, video, uploaders):
+    def ranking_query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         return super().query(video, uploaders)
 
-    def group_queries(self, video, uploaders):
+    def group_queries(self, video: Tensor, uploaders: Tensor | None) -> GroupQueries:
         priors = self.priors(len(video), uploaders)
         groups = torch.eye(priors.shape[1], dtype=video.dtype, device=video.device)
         queries = torch.stack([self._fusion.query(video, group.expand(len(video), -1)) for group in groups])
         return GroupQueries(queries, priors, self._temperature)
 
-    def scores(self, query, key, uploaders):
+    def scores(self, query: Tensor, key: Tensor, uploaders: Tensor | None) -> Tensor:
         return self._summed(query, key, self.priors(len(query), uploaders), first=1)
 
-    def scores_under(self, video, track, priors, tracks):
+    def scores_under(self, video: Tensor, track: Tensor, priors: Tensor, tracks: Tensor) -> Tensor:
         return self._summed(video, self.key(track, tracks), priors, first=0)
 
 
@@ -251,7 +257,7 @@ def _of_uploaders(confounder: Confounder, videos: Tensor) -> Tensor:
 
 
 # backdoor: NAME -> P(k) that each row of a batch is trained under.
-TRAINING_PRIORS: dict[str, Callable[[Confounder, Tensor], Tensor]] = {
+TRAINING_PRIORS: dict[str, TrainingPriors] = {
     "batch": _of_batch,
     "population": _of_population,
     "exact": _of_population,

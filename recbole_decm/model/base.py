@@ -62,6 +62,6 @@ class ContentModel(DotProductScores, ContextRecommender):
             self._track_table = self.catalogue_vectors()
         return self._track_table
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> ContentModel:
         self._track_table = None  # what the vectors are made of is about to change, or has changed
         return super().train(mode)

@@ -105,7 +105,7 @@ class CMVAE(ContentModel):
         """
         return latent
 
-    def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
+    def calculate_loss(self, interaction: Any) -> tuple[Tensor, ...]:
         """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
         videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
         visual = self.visual.lookup_on(self.device, self.share.own(videos))
@@ -113,7 +113,21 @@ class CMVAE(ContentModel):
         q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
         return self.share.average(self._terms(videos, music, visual, acoustic, q_video, q_music), len(videos))
 
-    def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
+    def _terms(
+        self,
+        videos: Tensor,
+        music: Tensor,
+        visual: Tensor,
+        acoustic: Tensor,
+        q_video: Posterior,
+        q_music: Posterior,
+    ) -> Any:
+        """The weighted terms of a batch, by name, () float each.
+
+        Args:
+            videos, music: (B,) ids of the whole batch; visual, acoustic: (n, F) features of this process's share.
+            q_video, q_music: (n, D) posteriors of them.
+        """
         s = self.settings
         decodes = s.reconstruction_weight > 0
         if decodes or s.match_on == "sample":

@@ -7,7 +7,7 @@ Reference:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -106,11 +106,11 @@ class DecCM(CMVAE):
         return self.settings.teacher_score_weight > 0 and self.settings.teacher != "none"
 
     @property
-    def latent_size(self):
+    def latent_size(self) -> int:
         """D of what :meth:`encode` returns: the guide's dimensions beside the student's."""
         return self.settings.latent_dimension * (2 if self.guided else 1)
 
-    def encode(self, modality, features):
+    def encode(self, modality: str, features: Tensor) -> Posterior:
         """(B, F) features -> (B, D) posterior, with a guide's beside the student's, so that their matches add up."""
         own = super().encode(modality, features)
         if not self.guided:
@@ -120,12 +120,12 @@ class DecCM(CMVAE):
         weight = self.settings.teacher_score_weight**0.5
         return Posterior(torch.cat([own.mean, weight * guide.mean], 1), torch.cat([own.logvar, guide.logvar], 1))
 
-    def learned_part(self, q):
+    def learned_part(self, q: Posterior) -> Posterior:
         """The student's part of a posterior (B, D), without the guide's."""
         own = self.settings.latent_dimension
         return Posterior(q.mean[:, :own], q.logvar[:, :own])
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> DecCM:
         """As RecBole's; a guide is never in training mode."""
         super().train(mode)
         if self.guided:
@@ -143,7 +143,7 @@ class DecCM(CMVAE):
         """Take the professional pairs that ``distillation_weight`` is for."""
         self.professional = pairs
 
-    def set_epoch(self, epoch):
+    def set_epoch(self, epoch: int) -> None:
         """Tell the schedules, and the draws of professional pairs, which epoch (0-based) is being trained."""
         super().set_epoch(epoch)
         if self.professional is not None:
@@ -155,19 +155,19 @@ class DecCM(CMVAE):
         self._track_table = None
 
     # --- the adjustment -------------------------------------------------------------------------------------------
-    def decoding_latent(self, latent, videos):
+    def decoding_latent(self, latent: Tensor, videos: Tensor) -> Tensor:
         """What videos are generated from: (n, D) latent vectors of this process's tracks, or what they are fused to."""
         return self.adjustment.fused(latent, videos) if self.settings.decode_from == "fused" else latent
 
-    def uploaders_of(self, videos):
+    def uploaders_of(self, videos: Tensor) -> Tensor:
         """(B, K) preferences of the uploaders of (B,) video ids."""
         return self.uploader_prior[videos]
 
-    def score_matrix(self, videos):
+    def score_matrix(self, videos: Tensor) -> Tensor:
         """Scores of (B,) video ids with the whole catalogue, (B, n_tracks)."""
         return self.adjustment.scores(self.video_vectors(videos), self.music_vectors(), self.uploaders_of(videos))
 
-    def predict(self, interaction):
+    def predict(self, interaction: Any) -> Tensor:
         """Scores of given (video, track) pairs, (B,); an exact sum needs a video's with the whole catalogue."""
         if self.adjustment.scores_by_dot_product:
             return super().predict(interaction)
@@ -181,8 +181,16 @@ class DecCM(CMVAE):
         return scores
 
     # --- the teacher ----------------------------------------------------------------------------------------------
-    def _terms(self, videos, music, visual, acoustic, q_video, q_music):
-        """The matcher's terms, and the teacher's: () float each."""
+    def _terms(
+        self,
+        videos: Tensor,
+        music: Tensor,
+        visual: Tensor,
+        acoustic: Tensor,
+        q_video: Posterior,
+        q_music: Posterior,
+    ) -> Any:
+        """The matcher's terms, and the teacher's: () float each; arguments as of :class:`CMVAE`."""
         matcher = super()._terms(videos, music, visual, acoustic, q_video, q_music)
         kl_video = kl_music = distillation = matcher.matching.new_zeros(())
         weight = self.settings.teacher_weight
@@ -193,7 +201,9 @@ class DecCM(CMVAE):
             kl_video, kl_music = (weight * teacher_kl(q, guide) for q, guide in zip(own, guides, strict=True))
         if self.professional is not None:
             distillation = self.settings.distillation_weight * self._distillation(self.professional, len(videos))
-        return DeconfoundedLossTerms(*matcher, kl_video, kl_music, distillation)
+        return DeconfoundedLossTerms(
+            **matcher._asdict(), teacher_video=kl_video, teacher_music=kl_music, distillation=distillation
+        )
 
     def _distillation(self, pairs: ProfessionalPairs, count: int) -> Tensor:
         """Divergence from the teacher's rankings of the music of ``count`` professional pairs, for their videos.

@@ -48,7 +48,14 @@ class Fusion(Protocol):
 
 
 def centred_log_preference(priors: Tensor) -> Tensor:
-    """l_k(p) = log(p_k + 0.01) - log(1/K + 0.01), (..., K); 0 for the uniform preference."""
+    """l_k(p) = log(p_k + 0.01) - log(1/K + 0.01), (..., K); 0 for the uniform preference.
+
+    Examples:
+        >>> centred_log_preference(torch.tensor([0.5, 0.5])).abs().max().item() < 1e-6
+        True
+        >>> centred_log_preference(torch.tensor([0.9, 0.1])).gt(0).tolist()
+        [True, False]
+    """
     return (priors + LOG_FLOOR).log() - math.log(1 / priors.shape[-1] + LOG_FLOOR)
 
 

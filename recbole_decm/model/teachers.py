@@ -59,12 +59,12 @@ class ComputedPosteriors(NoTeacher):
         self.encoders = teacher.encoders
         self._tables = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
 
-    def of_batch(self, videos, tracks, visual, acoustic):
+    def of_batch(self, videos: Tensor, tracks: Tensor, visual: Tensor, acoustic: Tensor) -> Posteriors:
         pairs = zip(self._tables, (videos, tracks), strict=True)
         video, track = (Posterior(q.mean.index_select(0, ids), q.logvar.index_select(0, ids)) for q, ids in pairs)
         return video, track
 
-    def of_all(self):
+    def of_all(self) -> Posteriors:
         return self._tables
 
 
@@ -83,8 +83,8 @@ class TeacherBeside(NoTeacher):
         self.encoders, self._teacher = teacher.encoders, teacher
 
     @torch.no_grad()
-    def of_batch(self, videos, tracks, visual, acoustic):
+    def of_batch(self, videos: Tensor, tracks: Tensor, visual: Tensor, acoustic: Tensor) -> Posteriors:
         return self._teacher.encode("visual", visual), self._teacher.encode("acoustic", acoustic)
 
-    def of_all(self):
+    def of_all(self) -> Posteriors:
         return self._teacher.posteriors("visual"), self._teacher.posteriors("acoustic")

@@ -60,7 +60,7 @@ def in_processes(work: Callable[..., Any], arguments: tuple, processes: Processe
     return pickle.loads(reports[0][1])
 
 
-def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, work, arguments: tuple) -> None:
+def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, work: Any, arguments: tuple) -> None:
     """What a new process does: join the group, work, report."""
     report = senders[local_rank]
     if "OMP_NUM_THREADS" not in os.environ:  # otherwise each process takes all cores
@@ -118,7 +118,7 @@ def _wait(started: Sequence, receivers: Sequence, reports: dict[int, tuple]) -> 
         connection.wait([*running, *silent], None if left == float("inf") else left)
 
 
-def _received(receiver) -> tuple:
+def _received(receiver: Any) -> tuple:
     try:
         return receiver.recv()
     except (EOFError, OSError, pickle.UnpicklingError):  # killed in the middle of it

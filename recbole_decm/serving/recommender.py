@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,12 @@ import torch
 from recbole_decm.errors import ConfigError, ResourceError
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
-from recbole_decm.serving.catalogue import Catalogue, content_model, serving_model
+from recbole_decm.serving.catalogue import Catalogue
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index
 from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.search import VIDEO_BLOCK
 from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
-from recbole_decm.serving.videos import DatasetVideos, VideoBlock, Videos, open_videos
-from recbole_decm.training.checkpoint import load_weights, read_checkpoint
-from recbole_decm.training.evaluate import restored_config
-from recbole_decm.training.run import build
+from recbole_decm.serving.videos import VideoBlock, Videos, videos_in_memory
 
 RECALL_SAMPLE = 512
 _Progress = Callable[[int], object]
@@ -59,6 +56,27 @@ class Recommender:
 
     def _queries(self, videos: VideoBlock) -> np.ndarray:
         return query_vectors(self.model, videos.visual, videos.uploaders).float().cpu().numpy()
+
+    def recommend(self, visual: Any, k: int = 10, uploaders: Any = None) -> pd.DataFrame:
+        """The top tracks for some videos, from their features in memory.
+
+        Args:
+            visual: (B, F) finite floats, of the extractor that the model was trained with.
+            k: length of each list; at most the tracks of the catalogue.
+            uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them.
+
+        Returns:
+            One line for each video and rank: ``row`` (of ``visual``, from 0), ``rank`` (from 1), ``music_id`` and
+            ``score``.
+
+        Raises:
+            DataError: features or preferences of another shape, or no finite numbers.
+            ConfigError: ``k`` is below 1 or above the size of the catalogue; preferences are needed and not given.
+        """
+        if not 1 <= k <= self.music.count:
+            raise ConfigError(f"k: expected a number from 1 to {self.music.count}, the tracks, found {k}.")
+        videos = videos_in_memory(visual, self.model.visual.dim, uploaders, self.model.num_groups)
+        return pd.concat(self.frames(videos, k), ignore_index=True)
 
     def frames(self, videos: Videos, k: int, block: int = VIDEO_BLOCK) -> Iterator[pd.DataFrame]:
         """The recommendations of all videos, ``block`` at a time.
@@ -137,61 +155,6 @@ class Recommender:
             "checkpoint": digest.hexdigest(),
             "catalogue": self.catalogue.digest(),
         }
-
-
-@dataclass(frozen=True)
-class VideoChoice:
-    """Which videos to recommend for: a file of features, or else a split of the data set.
-
-    Attributes:
-        file: ``.npy`` (N, F); uploaders: ``.npy`` (N, K), for a model that ranks under the uploaders' preferences.
-        split: ``test`` or ``all``.
-    """
-
-    file: Path | None = None
-    uploaders: Path | None = None
-    split: str = "test"
-
-
-def open_recommender(
-    checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
-) -> tuple[Recommender, Videos]:
-    """Load a checkpoint, the catalogue, and the videos to recommend for.
-
-    For a file of videos, neither the interactions nor the videos of the data set are read.
-
-    Args:
-        arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` ranks the
-            catalogue of another data set.
-
-    Raises:
-        DecCMError: bad checkpoint, config, data or file of videos.
-    """
-    content = read_checkpoint(checkpoint)
-    content_model(content["model"])
-    config = restored_config(content, arguments)
-    if choice.file is not None:
-        model, catalogue = serving_model(content, config, checkpoint)
-        videos: Videos = open_videos(choice.file, model.visual.dim, choice.uploaders, model.num_groups)
-        return Recommender(model, catalogue, content["state_dict"]), videos
-    if choice.uploaders is not None:
-        raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
-    return _of_dataset(content, config, checkpoint, choice.split)
-
-
-def _of_dataset(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Recommender, Videos]:
-    model, loaders = build(config, {})
-    load_weights(model, content["state_dict"], checkpoint)
-    model.eval()
-    dataset = loaders[0]._dataset
-    if split == "test" and loaders[2] is None:
-        raise ConfigError("--split: expected all, since the data set has no test split, found test.")
-    ids = loaders[2].users if split == "test" else np.arange(1, dataset.user_num)
-    tokens = dataset.field2id_token[dataset.iid_field][1:]
-    genres = dataset.genre_membership if model.needs_genre(model.settings) else None
-    catalogue = Catalogue(tokens, model.acoustic, genres)
-    videos = DatasetVideos(model, ids, dataset.field2id_token[dataset.uid_field])
-    return Recommender(model, catalogue, content["state_dict"]), videos
 
 
 def write_tables(frames: Iterable[pd.DataFrame], path: Path, on_videos: _Progress = _ignore) -> int:

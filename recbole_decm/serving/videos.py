@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -112,6 +112,38 @@ def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, grou
         check_finite(preferences, "uploader preferences", str(uploaders))
         _check_probabilities(preferences, uploaders)
     return FileVideos(visual, preferences)
+
+
+def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups: int | None = None) -> FileVideos:
+    """Check features and preferences in memory; a video's label is its row.
+
+    Args:
+        visual: (B, F); uploaders: (B, K) or None; visual_dim, groups: F and K of the model.
+
+    Raises:
+        DataError: another shape or type, not finite, no probabilities.
+    """
+    features = _matrix(visual, "visual features", visual_dim)
+    if uploaders is None:
+        return FileVideos(features, None)
+    preferences = _matrix(uploaders, "uploader preferences", groups)
+    if len(preferences) != len(features):
+        raise DataError(
+            f"uploader preferences: expected {len(features)} rows, one per video, found {len(preferences)}."
+        )
+    _check_probabilities(preferences, Path("uploader preferences"))
+    return FileVideos(features, preferences)
+
+
+def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
+    try:
+        matrix = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what}: expected a matrix of numbers, but {error}.") from error
+    if matrix.ndim != 2 or not len(matrix) or (dim is not None and matrix.shape[1] != dim):
+        raise DataError(f"{what}: expected at least one row of {dim} numbers, found the shape {matrix.shape}.")
+    check_finite(matrix, what, what)
+    return matrix
 
 
 def _open(path: Path, what: str, dim: int | None) -> np.ndarray:

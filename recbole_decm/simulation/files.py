@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,17 @@ def _write_pairs(path: Path, videos: np.ndarray, choice: np.ndarray, music: np.n
     write_atomic(path, {"video_id:token": videos.tolist(), "music_id:token": music[choice].tolist()})
 
 
-def _write_features(simulation, folder, name, video_latent, catalogue: Catalogue, user, item, rngs, noise):
+def _write_features(
+    simulation: Simulation,
+    folder: Path,
+    name: str,
+    video_latent: np.ndarray,
+    catalogue: Catalogue,
+    user: dict,
+    item: dict,
+    rngs: Any,
+    noise: float,
+) -> list[np.ndarray]:
     """Write .user and .item with the vectors in them, or beside them as .npy; returns both matrices as written."""
     config, world = simulation.config, simulation.world
     parts = [
@@ -162,7 +173,7 @@ def _stream_npy(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, int]
     mapped.flush()
 
 
-def _write_yaml(simulation, path: Path, head: str, name: str, text: bool, command: str) -> None:
+def _write_yaml(simulation: Simulation, path: Path, head: str, name: str, text: bool, command: str) -> None:
     lines = [head, "" if text else _FILES_YAML.format(name=name), "\n# How these files were written:\n"]
     lines += [f"#   {command}\n"] if command else []
     lines += [f"#   {key}: {value}\n" for key, value in asdict(simulation.config).items()]

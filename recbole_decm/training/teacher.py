@@ -13,6 +13,7 @@ import torch
 from filelock import FileLock
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
@@ -24,36 +25,6 @@ from recbole_decm.model.distillation import ProfessionalPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint, write_checkpoint
-
-# What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
-_SHARED_KEYS: tuple[str, ...] = (
-    "seed",
-    "latent_dimension",
-    "normalize_mean",
-    "normalize_logvar",
-    "objective",
-    "checkpoint_dir",
-    "use_gpu",
-    "gpu_id",
-    "state",
-    "show_progress",
-)
-_SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
-_SHARED_KEYS += ("feature_residency", "enable_amp", "compile")
-# Keys that say where and how loudly to train, not what.
-UNHASHED = {
-    "checkpoint_dir",
-    "teacher_dir",
-    "use_gpu",
-    "gpu_id",
-    "state",
-    "show_progress",
-    "data_path",
-    "device",
-    "worker",
-    "result_file",
-    "feature_residency",
-}
 
 
 def _professional_folder(config: DecCMConfig) -> Path:
@@ -75,13 +46,13 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
     own = config["teacher_config"] or {}
     if not isinstance(own, dict):
         raise ConfigError(f"teacher_config: expected keys and values for DecCMTeacher, found {own!r}.")
-    shared = {key: config[key] for key in _SHARED_KEYS}
+    shared = {key: config[key] for key in sorted(having(Role.TEACHER))}
     return DecCMConfig("DecCMTeacher", folder.name, config_dict={**shared, **own, "data_path": str(folder.parent)})
 
 
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
-    values = {key: value for key, value in config.plain().items() if key not in UNHASHED}
+    values = {key: value for key, value in config.plain().items() if key not in having(Role.PLACE)}
     parts = [__version__, values, content_hash(Path(config["data_path"]))]
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
@@ -201,7 +172,14 @@ def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor],
     return _teacher(inputs, config, weights, student.device, next(student.parameters()).dtype, path)
 
 
-def _teacher(inputs, config, weights, device, dtype, path) -> DecCMTeacher:
+def _teacher(
+    inputs: ModelInputs,
+    config: dict,
+    weights: dict[str, torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    path: Path | str,
+) -> DecCMTeacher:
     teacher = DecCMTeacher(MatcherSettings.from_config(config), inputs, device).to(dtype)
     load_weights(teacher, weights, path)
     return teacher.to(device).eval()

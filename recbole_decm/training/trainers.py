@@ -5,9 +5,9 @@ from __future__ import annotations
 from recbole.utils import get_trainer
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.training.checkpointing import with_checkpoints
 from recbole_decm.training.distributed import DistributedTrainer
-from recbole_decm.training.fit_once import FitOnceTrainer
-from recbole_decm.training.trainer import DecCMTrainer, with_checkpoints
+from recbole_decm.training.trainer import DecCMTrainer, FitOnceTrainer
 
 
 def trainer_class(config: DecCMConfig) -> type:

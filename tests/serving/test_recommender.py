@@ -13,7 +13,8 @@ from helpers.running import make_config
 from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ResourceError
-from recbole_decm.serving.recommender import VideoChoice, open_recommender, write_tables
+from recbole_decm.serving.opening import VideoChoice, open_with_videos
+from recbole_decm.serving.recommender import write_tables
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.run import build, fit
 
@@ -45,11 +46,11 @@ def lists(planted, trained):
         content = read_checkpoint(trained[name])
         kept = {key: value for key, value in content["config"].items() if key in VALUES | {"confounder_fusion": 0}}
         kept |= {"backdoor": content["config"]["backdoor"]} if name != "plain" else {}
-        model, loaders = build(make_config(content["model"], planted, **kept), {})
+        model, splits = build(make_config(content["model"], planted, **kept))
         load_weights(model.eval(), content["state_dict"], trained[name])
         with torch.no_grad():
             scores = model.full_sort_predict({"video_id": torch.arange(1, 601)}).view(600, -1)[:, 1:]
-        tokens = loaders[0]._dataset.field2id_token["music_id"][1:]
+        tokens = splits.dataset.field2id_token["music_id"][1:]
         found[name] = tokens[scores.argsort(dim=1, descending=True, stable=True)[:, :10].numpy()]
     return found
 
@@ -139,7 +140,7 @@ def test_uploaders_preferences(trained, uploads, capsys):
     ):
         np.save("u.npy", bad)
         with pytest.raises(Exception, match=message):
-            open_recommender(trained["genre"], choice)
+            open_with_videos(trained["genre"], choice)
 
 
 def bad_file(kind, uploads):

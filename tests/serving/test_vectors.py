@@ -21,7 +21,7 @@ def model_of(planted, name="DecCM", **values):
     """An untrained model whose every parameter matters, in double precision so that no ranking hangs on a last bit."""
     teacher = {"teacher": "none"} if name.startswith("DecCM") and name != "DecCMTeacher" else {}
     values = {**teacher, "latent_dimension": 16, **values}
-    model, _ = build(make_config(name, planted, **values), {})
+    model, _ = build(make_config(name, planted, **values))
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in getattr(model, "fusion", torch.nn.Module()).parameters():

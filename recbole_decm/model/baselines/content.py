@@ -52,7 +52,7 @@ class ContentBaseline(ContentModel):
         for rows in self._row_blocks(show_progress):
             yield self.visual_of(self.train_videos[rows])
 
-    def _row_blocks(self, show_progress: bool):
+    def _row_blocks(self, show_progress: bool) -> Any:
         blocks = torch.arange(len(self.train_videos)).split(BLOCK_ROWS)
         return tqdm(blocks, desc=f"Fitting {type(self).__name__}", ncols=100) if show_progress else blocks
 

@@ -41,7 +41,7 @@ class IPW(CMVAE):
         weights[1:] = inverse_propensity_weights(counts[1:], s.propensity_power, s.largest_weight)
         self.register_buffer("music_weight", weights, persistent=False)  # of the training split, as popularity is
 
-    def pair_weights(self, music):
+    def pair_weights(self, music: Tensor) -> Tensor:
         """(B,) track ids -> (B,) weights of the pairs in the matching term."""
         return self.music_weight[music]
 
@@ -75,17 +75,17 @@ class PDA(CMVAE):
             factor[1:] = popularity_factor(counts, power)
             self.register_buffer(f"{name}_factor", factor, persistent=False)
 
-    def training_scores(self, video, tune, videos, music):
+    def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
         """(B, B) scores of a batch, each track's times its popularity."""
         match = super().training_scores(video, tune, videos, music)
         return elu_plus_one(match) * self.training_factor[music]
 
-    def score_matrix(self, videos):
+    def score_matrix(self, videos: Tensor) -> Tensor:
         """Scores of (B,) video ids with the whole catalogue, (B, n_tracks)."""
         match = super().score_matrix(videos)
         return match if self.settings.inference == "pd" else elu_plus_one(match) * self.inference_factor
 
-    def predict(self, interaction):
+    def predict(self, interaction: Any) -> Tensor:
         """Scores of given (video, track) pairs, (B,)."""
         match = super().predict(interaction)
         if self.settings.inference == "pd":  # ELU' rises, so the ranking is that of the match
@@ -138,7 +138,7 @@ class DecRS(CMVAE):
         """Rank under this distribution from now on: ``mean``, ``uniform``, ``uploader``, or K probabilities."""
         self.adjustment = ExpectedGroup(self, prior)
 
-    def uploaders_of(self, videos):
+    def uploaders_of(self, videos: Tensor) -> Tensor:
         """(B, K) preferences of the uploaders of (B,) video ids."""
         return self.uploader_prior[videos]
 
@@ -158,23 +158,23 @@ class ExpectedGroup(Adjustment):
         self._model, self._choice = model, choice
         self.needs_uploaders = choice == "uploader"
 
-    def priors(self, videos, uploaders):
+    def priors(self, videos: int, uploaders: Tensor | None) -> Tensor:
         """The distribution of each of some videos, (videos, K)."""
         mean = self._model.prior_mean
         return inference_priors(self._choice, mean, mean.expand(videos, -1) if uploaders is None else uploaders)
 
-    def training_scores(self, video, track, videos, tracks):
+    def training_scores(self, video: Tensor, track: Tensor, videos: Tensor, tracks: Tensor) -> Tensor:
         """(B, B) scores under the mean distribution of the training pairs."""
         return self._model.interaction.query(video, self._model.prior_mean) @ self.key(track, tracks).T
 
-    def key(self, track, tracks):
+    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
         """The track's side of the score, (N, D) -> (N, D + 1)."""
         return self._model.interaction.key(track, self._model.genres[tracks])
 
-    def query(self, video, uploaders):
+    def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         """The video's side of the score, (B, D) -> (B, D + 1)."""
         return self._model.interaction.query(video, self.priors(len(video), uploaders))
 
-    def scores_under(self, video, track, priors, tracks):
+    def scores_under(self, video: Tensor, track: Tensor, priors: Tensor, tracks: Tensor) -> Tensor:
         """(B, N) scores of latent vectors under any distributions (B, K)."""
         return self._model.interaction.query(video, priors) @ self.key(track, tracks).T
