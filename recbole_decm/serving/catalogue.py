@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from recbole_decm.data.features import FeatureMatrix, open_npy
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError, DataError
 from recbole_decm.io import atomic
+from recbole_decm.io.digest import new_digest
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.training.checkpoint import load_weights
 
@@ -39,7 +39,7 @@ class Catalogue:
 
     def digest(self) -> str:
         """A key made of the ids, features and genres, to tell another catalogue by."""
-        found = hashlib.blake2b("\n".join(self.tokens).encode(), digest_size=8)
+        found = new_digest("\n".join(self.tokens).encode())
         for ids in torch.arange(1, len(self.acoustic)).split(_DIGEST_ROWS):
             found.update(self.acoustic.lookup(ids).cpu().numpy().tobytes())
         if self.genres is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_decm.errors import ConfigError, ResourceError
+from recbole_decm.errors import ConfigError
+from recbole_decm.io.digest import new_digest
+from recbole_decm.io.write import replacing
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
 from recbole_decm.serving.catalogue import Catalogue
@@ -147,7 +146,7 @@ class Recommender:
         settings = asdict(self.model.settings)
         if not self.model.adjustment.tracks_hold_prior:
             settings.pop("inference_prior", None)  # it is on the video's side
-        digest = hashlib.blake2b(repr(sorted(settings.items())).encode(), digest_size=8)
+        digest = new_digest(repr(sorted(settings.items())).encode())
         for name in sorted(self._weights):
             digest.update(name.encode() + self._weights[name].cpu().numpy().tobytes())
         return {
@@ -170,22 +169,9 @@ def write_tables(frames: Iterable[pd.DataFrame], path: Path, on_videos: _Progres
         ResourceError: the disk is full or the folder cannot be written to.
     """
     lines = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ResourceError(f"{path}: expected to write the file, but {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            for frame in frames:
-                frame.to_csv(file, index=False, header=not lines, float_format="%.7g", lineterminator="\n")
-                lines += len(frame)
-                on_videos(int((frame["rank"] == 1).sum()))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            raise ResourceError(f"{path}: expected to write the file, but {error.strerror}.") from error
-        raise
+    with replacing(path) as name, name.open("w", encoding="utf-8", newline="") as file:
+        for frame in frames:
+            frame.to_csv(file, index=False, header=not lines, float_format="%.7g", lineterminator="\n")
+            lines += len(frame)
+            on_videos(int((frame["rank"] == 1).sum()))
     return lines

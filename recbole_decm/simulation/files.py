@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from recbole_decm.io.atomic import write_atomic
-from recbole_decm.io.folders import replacing
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import replacing_folders, write_text
 from recbole_decm.simulation.causal import Catalogue, Simulation, SimulationConfig, features
 from recbole_decm.simulation.references import Truth, references
 
@@ -66,7 +65,7 @@ def write_simulation(simulation: Simulation, out: Path, name: str, command: str 
     Raises:
         ConfigError: the folder exists and ``overwrite`` is not set.
     """
-    with replacing([out / name, out / f"{name}-pgc"], overwrite) as (ugc, pgc):
+    with replacing_folders([out / name, out / f"{name}-pgc"], overwrite) as (ugc, pgc):
         _write_ugc(simulation, ugc, name, command)
         _write_pgc(simulation, pgc, f"{name}-pgc", name, command)
     return out / name

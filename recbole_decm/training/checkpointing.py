@@ -13,7 +13,7 @@ from recbole.utils import get_local_time
 
 from recbole_decm.config.keys import Role, having
 from recbole_decm.errors import CheckpointError, DecCMError
-from recbole_decm.io.shipped import make_folder
+from recbole_decm.io.write import make_folder
 from recbole_decm.training.checkpoint import (
     decode,
     encode,

@@ -18,8 +18,7 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import Splits, prepare_data
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.shipped import make_folder
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import make_folder, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
@@ -17,7 +15,7 @@ from recbole_decm.config.keys import Role, having
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
-from recbole_decm.io.folders import content_hash
+from recbole_decm.io import digest
 from recbole_decm.io.version import __version__
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
@@ -53,8 +51,7 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
     values = {key: value for key, value in config.plain().items() if key not in having(Role.PLACE)}
-    parts = [__version__, values, content_hash(Path(config["data_path"]))]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return digest.of_values([__version__, values, digest.of_data(Path(config["data_path"]))])
 
 
 def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
