@@ -54,10 +54,16 @@ class Dropout(nn.Module):
         """
         if values.device.type != "cpu":
             return nn.functional.dropout(values, self.prob, self.training), 1.0
+        keep, scale = self.mask(values)
+        return (values if keep is None else values * keep), scale
+
+    def mask(self, values: Tensor) -> tuple[Tensor | None, float]:
+        """0 where an entry is dropped and 1 where it is kept, of the shape and type of ``values``, and the factor that
+        makes up for what is dropped; (None, 1) where nothing is dropped.
+        """
         if not self.training or round(self.prob * 256) == 0:
-            return values, 1.0
-        keep, scale = kernels.keep_mask(values, self.prob)
-        return values * keep, scale
+            return None, 1.0
+        return kernels.keep_mask(values, self.prob)
 
 
 class GaussianEncoder(nn.Module):
@@ -85,8 +91,11 @@ class GaussianEncoder(nn.Module):
         """(B, F) -> posterior with (B, D) mean and logvar."""
         heads = (self.mean, self.logvar)  # side by side in one product
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
-        hidden, scale = self.dropout.unscaled(self.norm(features))
-        both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
+        if kernels.fits(self.norm, features):
+            both = kernels.normed_linear(features, self.norm, *self.dropout.mask(features), weight, bias)
+        else:
+            hidden, scale = self.dropout.unscaled(self.norm(features))
+            both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
         return Posterior(*both.float().chunk(2, dim=1)) if _is_half(both) else Posterior(*both.chunk(2, dim=1))
 
 
