@@ -15,7 +15,8 @@ from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
 from recbole_decm.audit.subject import Subject, load_subject, recall
 from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
-from recbole_decm.metrics.genres import genre_counts, majority_genre
+from recbole_decm.metrics.genres import genre_counts, genre_shares, majority_genre
+from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.backdoor import inference_priors
 from recbole_decm.model.towers import Posterior
 from recbole_decm.simulation.references import read_truth, top_by_match
@@ -101,10 +102,10 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
     for name, choice in choices.items():
         scores = subject.scores(inference_priors(choice, model.prior_mean, own))
         if name == "mean":
-            reference, lists = scores, measures.top_lists(scores, k)
+            reference, lists = scores, top_lists(scores, k)
         if choice == "uploader":
             explained = measures.explained_share(scores, reference)
-        top = measures.top_lists(scores, k)
+        top = top_lists(scores, k)
         rows.append(
             {
                 "prior": name,
@@ -143,7 +144,7 @@ def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
     if subject.membership is None:
         return None
     counts = genre_counts(lists, subject.membership)[:, -1]
-    return measures.genre_shares(counts).tolist()
+    return genre_shares(counts).tolist()
 
 
 def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
@@ -152,15 +153,15 @@ def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
         return None
     model, dataset, membership = subject.model, subject.dataset, subject.membership
     prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
-    lists = measures.top_lists(subject.scores(prior), k)
+    lists = top_lists(subject.scores(prior), k)
     train = dataset.inter_feat[dataset.iid_field].numpy() - 1
     shares = {"recommended": _shares(subject, lists)}
-    shares["catalogue"] = measures.genre_shares(membership).tolist()
-    shares["training"] = measures.genre_shares(membership[train]).tolist()
+    shares["catalogue"] = genre_shares(membership).tolist()
+    shares["training"] = genre_shares(membership[train]).tolist()
     if dataset.uploader_prior is not None:
         shares["preference"] = dataset.uploader_prior[subject.videos].double().mean(dim=0).tolist()
     for name, chosen in subject.choices.items():
-        shares[f"chosen ({name})"] = measures.genre_shares(membership[chosen[chosen > 0] - 1]).tolist()
+        shares[f"chosen ({name})"] = genre_shares(membership[chosen[chosen > 0] - 1]).tolist()
     truth_file = Path(config["data_path"]) / f"{config['dataset']}.truth.npz"
     if truth_file.is_file():  # rows in file order, as ids are
         truth = read_truth(truth_file)
@@ -203,7 +204,7 @@ def _teacher(subject: Subject, config: Any, k: int) -> dict[str, Any]:
     prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
     result["agreement"] = ranking_agreement(subject.scores(prior)[some], scores.numpy(), k)
     result["teacher_recall"] = recall(
-        measures.top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
+        top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
     )
     return result
 

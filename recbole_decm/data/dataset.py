@@ -157,7 +157,7 @@ class DecCMDataset(FilesDataset):
         """Genres of each music id; none of the padding."""
         tokens, cells = self._tokens[self.genre_field]
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.iid_field][1:])
-        return [[], *([cells[row]] if isinstance(cells[row], str) and cells[row] else list(cells[row]) for row in rows)]
+        return [[], *(cells[row] for row in rows)]
 
     @cached_property
     def genre_vocabulary(self) -> list[str]:

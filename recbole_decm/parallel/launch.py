@@ -20,7 +20,7 @@ import torch.multiprocessing as mp
 from recbole_decm import errors
 from recbole_decm.errors import DecCMError, DistributedError
 from recbole_decm.parallel.group import host_store, joined, reach_store
-from recbole_decm.parallel.processes import Processes
+from recbole_decm.parallel.processes import Processes, cores
 
 _GRACE = 3.0  # seconds the other processes have to say why they fail, too, and then to end
 
@@ -64,7 +64,7 @@ def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, wor
     """What a new process does: join the group, work, report."""
     report = senders[local_rank]
     if "OMP_NUM_THREADS" not in os.environ:  # otherwise each process takes all cores
-        torch.set_num_threads(max(1, _cores() // processes.here))
+        torch.set_num_threads(max(1, cores() // processes.here))
     try:
         with joined(processes, local_rank, reach_store(processes), cuda):
             result = work(local_rank, *arguments)
@@ -90,10 +90,6 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _wait(started: Sequence, receivers: Sequence, reports: dict[int, tuple]) -> dict[int, int]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
-from recbole_decm.serving.catalogue import Catalogue, content_model, serving_model
 from recbole_decm.serving.recommender import Recommender
+from recbole_decm.serving.restored import content_model, serving_model
 from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import new_digest
 from recbole_decm.io.write import replacing
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
-from recbole_decm.serving.catalogue import Catalogue
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index
 from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.search import VIDEO_BLOCK

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_decm.data.features import check_finite
-from recbole_decm.data.priors import SUM_TOLERANCE
+from recbole_decm.data.priors import check_probabilities
 from recbole_decm.errors import DataError
+from recbole_decm.io.npy import check_finite, open_matrix
 from recbole_decm.model.cmvae import CMVAE
 
 
@@ -110,7 +110,7 @@ def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, grou
                 f"{uploaders}: expected {len(visual)} rows, one a video of {path}, found {len(preferences)}."
             )
         check_finite(preferences, "uploader preferences", str(uploaders))
-        _check_probabilities(preferences, uploaders)
+        check_probabilities(preferences, lambda row: f"{uploaders}, row {row}")
     return FileVideos(visual, preferences)
 
 
@@ -131,7 +131,7 @@ def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups
         raise DataError(
             f"uploader preferences: expected {len(features)} rows, one per video, found {len(preferences)}."
         )
-    _check_probabilities(preferences, Path("uploader preferences"))
+    check_probabilities(preferences, lambda row: f"uploader preferences, row {row}")
     return FileVideos(features, preferences)
 
 
@@ -147,28 +147,12 @@ def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
 
 
 def _open(path: Path, what: str, dim: int | None) -> np.ndarray:
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a .npy file of {what}, found none.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: expected a .npy file of plain numbers, but {error}.") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
-        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise DataError(f"{path}: expected a 2-D matrix of floats ({what}), found {found}.")
+    values = open_matrix(path, what)
     if dim is not None and values.shape[1] != dim:
         raise DataError(
             f"{path}: expected {what} of {dim} columns, as the checkpoint was trained with, found {values.shape[1]}."
         )
     return values
-
-
-def _check_probabilities(values: np.ndarray, path: Path) -> None:
-    sums = values.sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero((values < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
-    if bad.size:
-        found = values[bad[0]].min() if (values[bad[0]] < 0).any() else sums[bad[0]]
-        raise DataError(f"{path}, row {bad[0]}: expected probabilities that sum to 1, found {found:.6g}.")
 
 
 def _single(values: np.ndarray) -> Tensor:

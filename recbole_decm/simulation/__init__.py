@@ -2,6 +2,6 @@
 
 from recbole_decm.simulation.causal import Simulation, SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
-from recbole_decm.simulation.references import Truth, read_truth, references
+from recbole_decm.simulation.references import Truth, read_truth
 
-__all__ = ["Simulation", "SimulationConfig", "Truth", "read_truth", "references", "simulate", "write_simulation"]
+__all__ = ["Simulation", "SimulationConfig", "Truth", "read_truth", "simulate", "write_simulation"]

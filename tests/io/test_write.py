@@ -61,16 +61,16 @@ def test_a_folder_in_its_place(tmp_path):
     with pytest.raises(ResourceError, match="expected a file to write to, found a folder"):
         write_text(tmp_path, "text")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ResourceError, match="expected to write the file, but (Not a directory|File exists)"):
+    with pytest.raises(ResourceError, match=r"expected to write the file, but (Not a directory|File exists)"):
         write_text(tmp_path / "file" / "below", "text")
     with pytest.raises(ConfigError, match="log: expected a folder to write to"):
         make_folder(tmp_path / "file", "log")
 
 
 def test_a_full_disk_is_one_line(tmp_path):
-    with pytest.raises(ResourceError, match=r"a.txt: expected to write the file, but No space left"):
-        with replacing(tmp_path / "a.txt"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    full = pytest.raises(ResourceError, match=r"a.txt: expected to write the file, but No space left")
+    with full, replacing(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert names(tmp_path) == []
 
 
@@ -114,9 +114,8 @@ def test_folders_take_their_places_together(tmp_path):
         for folder in folders:
             folder.mkdir()
             (folder / "new").touch()
-    with pytest.raises(ConfigError, match="expected a new folder, found"):
-        with replacing_folders(targets, overwrite=False):
-            pass
+    with pytest.raises(ConfigError, match="expected a new folder, found"), replacing_folders(targets, overwrite=False):
+        pass
     with pytest.raises(ZeroDivisionError), replacing_folders(targets, overwrite=True):
         raise ZeroDivisionError
     assert names(tmp_path) == ["one", "two"] and names(targets[1]) == ["new"]

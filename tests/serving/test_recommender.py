@@ -133,7 +133,7 @@ def test_uploaders_preferences(trained, uploads, capsys):
     assert one.equals(pd.read_csv("o.csv")["music_id"])
     choice = VideoChoice(uploads, Path("u.npy"))
     for bad, message in (
-        (np.full((600, 3), 0.4), "row 0: expected probabilities that sum to 1, found 1.2"),
+        (np.full((600, 3), 0.4), "row 0: expected probabilities that sum to 1, found a sum of 1.2"),
         (np.tile([1.5, -0.5, 0], (600, 1)), "row 0: expected probabilities that sum to 1, found -0.5"),
         (np.ones((600, 1)), "of 3 columns"),
         (np.tile([1.0, 0, 0], (5, 1)), "expected 600 rows"),
@@ -161,7 +161,7 @@ def bad_file(kind, uploads):
         ("nan", "bad.npy, row 7: expected finite numbers"),
         ("dims", "bad.npy: expected visual features of 12 columns, as the checkpoint was trained with, found 5"),
         ("ints", "bad.npy: expected a 2-D matrix of floats"),
-        ("flat", r"bad.npy: expected a 2-D matrix of floats (visual features), found float32 of shape (12,)"),
+        ("flat", r"bad.npy: expected a 2-D matrix of floats, found float32 of shape (12,)"),
         ("objects", "bad.npy: expected a .npy file of plain numbers"),
         ("text", "bad.npy: expected a .npy file of plain numbers"),
         ("missing", "bad.npy: expected a .npy file of visual features, found none"),

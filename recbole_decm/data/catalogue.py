@@ -1,8 +1,7 @@
-"""A trained model and its catalogue for serving: neither interactions nor the training videos' features are read."""
+"""The tracks of a data set alone, for serving: neither interactions nor videos are read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm.config import registry
 from recbole_decm.data import priors
 from recbole_decm.data.features import FeatureMatrix, open_npy
-from recbole_decm.data.inputs import ModelInputs
-from recbole_decm.errors import CheckpointError, ConfigError, DataError
+from recbole_decm.errors import DataError
 from recbole_decm.io import atomic
 from recbole_decm.io.digest import new_digest
-from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.training.checkpoint import load_weights
 
 _DIGEST_ROWS = 65_536
 
@@ -72,8 +67,7 @@ def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
     rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
     genres = None
     if with_genres:
-        split = header[genre] == "token_seq"
-        groups = [[], *(cell.split() if split else [cell] if cell else [] for cell in cells[genre])]
+        groups = [[], *atomic.split_cells(cells[genre], header[genre], config["seq_separator"])]
         genres = priors.genre_membership(groups, priors.genre_vocabulary(groups))
     return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
 
@@ -85,55 +79,3 @@ def _check_tokens(path: Path, field: str, tokens: np.ndarray) -> None:
     if len(first) < len(tokens):
         again = np.setdiff1d(np.arange(len(tokens)), first)[0]
         raise DataError(f"{path}, line {again + 2}: expected each '{field}' once, found '{tokens[again]}' again.")
-
-
-def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> tuple[CMVAE, Catalogue]:
-    """A checkpoint's model over the catalogue of a config's data set, in evaluation mode.
-
-    Args:
-        content: of :func:`~recbole_decm.training.checkpoint.read_checkpoint`, the file ``path``.
-
-    Raises:
-        ConfigError: a model that does not look at content.
-        DecCMError: the catalogue or the weights do not fit.
-    """
-    kind = content_model(content["model"])
-    settings = kind.settings_class.from_config(config)
-    weights = content["state_dict"]
-    if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
-        raise CheckpointError(f"{path}: expected the weights of {content['model']}, found others.")
-    catalogue = read_catalogue(config, kind.needs_genre(settings))
-    prior = weights.get("prior_mean")
-    if catalogue.genres is not None and catalogue.genres.shape[1] != len(prior):
-        raise DataError(
-            f"{config['data_path']}: expected music of the {len(prior)} genre groups that the checkpoint was trained "
-            f"with, found {catalogue.genres.shape[1]} in {config['dataset']}.item."
-        )
-    width = weights["encoders.visual.mean.weight"].shape[1]
-    no_video = FeatureMatrix(config["VISUAL_FIELD"], torch.zeros(1, width), torch.zeros(1, dtype=torch.int64))
-    inputs = ModelInputs.of_features(
-        no_video,
-        catalogue.acoustic,
-        prior_mean=prior,
-        priors=None if prior is None else torch.zeros(1, len(prior)),
-        genres=catalogue.genres,
-        id_fields=(config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]),
-    )
-    model = kind(settings, inputs, config["device"])
-    load_weights(model, weights, path)
-    return model.to(config["device"]).eval(), catalogue
-
-
-def content_model(name: str) -> type[CMVAE]:
-    """The class of a model that has vectors of videos and music.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    kind = registry.model_class(name)
-    if not getattr(kind, "ranks_new_videos", False):
-        raise ConfigError(
-            f"recommend: expected a checkpoint of {', '.join(registry.MODELS)}, which rank music for new videos, "
-            f"found one of {name}. For its metrics use: recbole-decm evaluate."
-        )
-    return kind
