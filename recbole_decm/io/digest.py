@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 _BLOCK = 1 << 24
 _DATA = (".inter", ".user", ".item", ".npy", ".candidates")
@@ -41,3 +43,16 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_data(folder: Path) -> str:
     """Of the files of a data set's folder that results depend on."""
     return of_files(path for path in sorted(folder.iterdir()) if path.suffix in _DATA)
+
+
+def of_tensors(named: Mapping[str, torch.Tensor], start: bytes = b"") -> str:
+    """Of tensors by name, bit by bit, on whatever device and in whatever order they are.
+
+    Args:
+        start: what else the key depends on.
+    """
+    digest = new_digest(start)
+    for name in sorted(named):
+        digest.update(name.encode())
+        digest.update(named[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return str(digest.hexdigest())

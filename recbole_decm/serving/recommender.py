@@ -13,7 +13,7 @@ import torch
 
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.digest import new_digest
+from recbole_decm.io.digest import of_tensors
 from recbole_decm.io.write import replacing
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
@@ -146,12 +146,9 @@ class Recommender:
         settings = asdict(self.model.settings)
         if not self.model.adjustment.tracks_hold_prior:
             settings.pop("inference_prior", None)  # it is on the video's side
-        digest = new_digest(repr(sorted(settings.items())).encode())
-        for name in sorted(self._weights):
-            digest.update(name.encode() + self._weights[name].cpu().numpy().tobytes())
         return {
             "model": type(self.model).__name__,
-            "checkpoint": digest.hexdigest(),
+            "checkpoint": of_tensors(self._weights, repr(sorted(settings.items())).encode()),
             "catalogue": self.catalogue.digest(),
         }
 
