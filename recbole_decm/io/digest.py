@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK = 1 << 24
 _DATA = (".inter", ".user", ".item", ".npy", ".candidates")
@@ -45,12 +46,14 @@ def of_data(folder: Path) -> str:
     return of_files(path for path in sorted(folder.iterdir()) if path.suffix in _DATA)
 
 
-def of_tensors(named: Mapping[str, torch.Tensor], start: bytes = b"") -> str:
+def of_tensors(named: Mapping[str, Tensor], start: bytes = b"") -> str:
     """Of tensors by name, bit by bit, on whatever device and in whatever order they are.
 
     Args:
         start: what else the key depends on.
     """
+    import torch  # here, so that what digests files and values does without it
+
     digest = new_digest(start)
     for name in sorted(named):
         digest.update(name.encode())
