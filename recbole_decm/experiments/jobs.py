@@ -77,7 +77,8 @@ def run_tasks(
             if not running:
                 return
             tick([task.name for task in running.values()])
-            for future in wait(running, _TICK_SECONDS, FIRST_COMPLETED).done:
+            ended = wait(running, _TICK_SECONDS, FIRST_COMPLETED).done
+            for future in [one for one in running if one in ended]:  # in the order in which they began
                 lost = future.exception()
                 running.pop(future).finish(future.result() if lost is None else f"{type(lost).__name__}: {lost}")
     finally:
