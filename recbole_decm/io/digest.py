@@ -30,6 +30,11 @@ def of_values(values: Any) -> str:
     return str(new_digest(json.dumps(values, sort_keys=True).encode()).hexdigest())
 
 
+def of_texts(*parts: object, size: int = 4) -> str:
+    """Of the texts of some values, ``size`` bytes as hexadecimal digits."""
+    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=size).hexdigest()
+
+
 def of_files(paths: Iterable[Path]) -> str:
     """Of files, by name and content, in the order given."""
     digest = new_digest()
