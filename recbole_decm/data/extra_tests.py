@@ -12,7 +12,7 @@ from recbole.utils import FeatureSource
 
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import CandidateLoader, FullRankingLoader, evaluation_loader
-from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.errors import DataError
 from recbole_decm.io import atomic
 
 
@@ -23,13 +23,9 @@ def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | Candida
         loaders: (train, valid, test) of :func:`~recbole_decm.data.loaders.prepare_data`.
 
     Raises:
-        ConfigError: ``extra_tests`` is no list of names.
         DataError: a file is missing or has ids that the data set does not have.
     """
     names = config["extra_tests"] or []
-    taken = ("train", "valid", "test")
-    if not isinstance(names, list) or any(not isinstance(name, str) or not name or name in taken for name in names):
-        raise ConfigError(f"extra_tests: expected a list of names other than {', '.join(taken)}, found {names!r}.")
     train, valid = (loader._dataset for loader in loaders[:2])
     return {name: evaluation_loader(config, read_extra_test(train, name), [train, valid], name) for name in names}
 

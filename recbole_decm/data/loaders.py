@@ -35,7 +35,7 @@ class PairLoader:
         self.dataset = self._dataset = dataset
         self.shuffle = shuffle
         self.step = config["train_batch_size"]
-        if not isinstance(self.step, int) or self.step < 2:
+        if self.step < 2:
             raise ConfigError(f"train_batch_size: expected an integer of at least 2, found {self.step!r}.")
         self.fields = (dataset.uid_field, dataset.iid_field)
         self.pairs = torch.stack([dataset.inter_feat[field] for field in self.fields])

@@ -69,16 +69,25 @@ def one_of(*names: str) -> Expected:
 
 @plain_dataclass(frozen=True)
 class Entries:
-    """In ``Annotated[SomeTypedDict, Entries(...)]``: an entry of another name is refused, and the nearest is named."""
+    """In ``Annotated[SomeTypedDict, Entries(...)]``: an entry of another name is refused, and the nearest is named.
+
+    Attributes:
+        names: of the entries there may be.
+        one: whether there is to be exactly one of them.
+    """
 
     names: tuple[str, ...]
+    one: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(values: Any) -> Any:
-            for name in values if isinstance(values, dict) else ():
-                if name not in self.names:
-                    words = f"entries of {', '.join(self.names)}"
-                    raise PydanticCustomError("expected", "{words}", {"words": words, "found": name})
+            if isinstance(values, dict):
+                words = f"{'one' if self.one else 'entries'} of {', '.join(self.names)}"
+                wrong = [name for name in values if name not in self.names]
+                if wrong:
+                    raise PydanticCustomError("expected", "{words}", {"words": words, "found": wrong[0]})
+                if self.one and len(values) != 1:
+                    raise PydanticCustomError("expected", "{words}", {"words": words})
             return values
 
         return core_schema.no_info_before_validator_function(check, handler(source))
@@ -109,7 +118,7 @@ def complaint(error: ValidationError, name: Callable[[str], str] = str) -> str:
 
 
 def _names(words: str) -> Iterable[str]:
-    return re.split(r", | or ", words.removeprefix("entries of "))
+    return re.split(r", | or ", re.sub("^(one|entries) of ", "", words))
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -59,9 +59,7 @@ class MatcherSettings(Settings):
     """Hyper-parameters of the variational cross-modal matcher."""
 
     latent_dimension: int = Field(ge=1, description="D, the size of the shared latent space.")
-    dropout_prob: float = Field(
-        ge=0, le=0.99, description="Dropout on the normalised input of encoders and decoders."
-    )
+    dropout_prob: float = Field(ge=0, le=0.99, description="Dropout on the normalised input of encoders and decoders.")
     music_dropout_prob: Annotated[float, BeforeValidator(_as_dropout_prob)] = Field(
         ge=0, le=0.99, description="The same for the music encoder alone; ~ is dropout_prob."
     )
@@ -136,18 +134,14 @@ class DecCMSettings(MatcherSettings):
     distillation_temperature: float = Field(
         gt=0, description="Score difference that counts as one nat in those rankings of the teacher."
     )
-    backdoor: Annotated[
-        Literal["none", "batch", "population", "exact", "conditional"], BeforeValidator(_word)
-    ] = Field(
+    backdoor: Annotated[Literal["none", "batch", "population", "exact", "conditional"], BeforeValidator(_word)] = Field(
         description=(
             "P(k) in training: batch (the paper's Monte Carlo mean), population (training mean), exact (sum over the "
             "groups' probabilities), conditional (each uploader's own), none."
         )
     )
     confounder_fusion: Literal["linear", "bilinear", "gated", "mixture", "genre"] = Field(
-        description=(
-            "How the confounder enters the score: linear (the paper's), bilinear, gated, mixture, genre."
-        )
+        description=("How the confounder enters the score: linear (the paper's), bilinear, gated, mixture, genre.")
     )
     inference_prior: Prior = Field(
         description="P(k) at inference: mean, uniform, uploader, or a probability for each genre group."
@@ -169,7 +163,7 @@ def lack_of_negatives(config) -> str | None:
     One process can go on with those it has: every other pair of a batch is a negative then.
     """
     batch, negatives = config["train_batch_size"], config["num_negatives"]
-    if config["matching"] == "softmax" or batch > negatives:
+    if negatives is None or config["matching"] == "softmax" or batch > negatives:
         return None
     return (
         f"train_batch_size: expected at least num_negatives + 1 = {negatives + 1}, found {batch}. The batch of all "

@@ -39,13 +39,13 @@ class SimulationConfig(Typed):
     pgc_music: Annotated[int, Field(ge=2, description="Tracks of the professional videos.")] = 1_000
     genre_shares: Annotated[
         tuple[float, ...],
-        Expected("positive shares that sum to 1", lambda shares: min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6),
         Field(description="Share of each genre in the catalogue, comma-separated.", min_length=1),
+        Expected("positive shares that sum to 1", lambda shares: min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6),
     ] = (0.40, 0.20, 0.15, 0.12, 0.08, 0.05)
     preference: Annotated[
         tuple[float, ...],
-        Expected("positive Dirichlet parameters", lambda parameters: min(parameters) > 0),
         Field(description="Dirichlet parameters of the uploaders' preferences, comma-separated.", min_length=1),
+        Expected("positive Dirichlet parameters", lambda parameters: min(parameters) > 0),
     ] = (2.0, 1.0, 0.75, 0.6, 0.4, 0.25)
     latent_dim: Annotated[int, Field(ge=1, description="Dimensions of the true match.")] = 16
     genre_spread: Annotated[float, Field(ge=0, description="Standard deviation of the genre centres.")] = 0.6

@@ -132,7 +132,7 @@ def test_large_sets_go_to_npy_and_load(tmp_path, monkeypatch):
         ({"confounding": -1.0}, r"--confounding: expected a number of at least 0, found -1\.0"),
         ({"visual_noise": float("nan")}, "--visual-noise: expected a finite number, found nan"),
         ({"latent_dim": 2.0}, r"--latent-dim: expected a whole number, found 2\.0"),
-        ({"genre_shares": ()}, "--genre-shares: expected"),
+        ({"genre_shares": ()}, "--genre-shares: expected positive shares"),
         ({"genre_shares": (0.5, 0.5)}, "--preference: expected 2 numbers"),
         (
             {"genre_shares": (0.5, 0.4), "preference": (1.0, 1.0)},

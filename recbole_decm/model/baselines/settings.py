@@ -54,9 +54,7 @@ class IPWSettings(MatcherSettings):
 
     propensity_power: float = Field(
         ge=0,
-        description=(
-            "Power of a track's popularity that its propensity is taken to be; 0 weighs all pairs the same."
-        ),
+        description=("Power of a track's popularity that its propensity is taken to be; 0 weighs all pairs the same."),
     )
     largest_weight: float = Field(
         gt=0,
