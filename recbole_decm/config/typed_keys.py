@@ -103,12 +103,15 @@ def inferred(name: str, key: Key) -> Any:
         return _either(kinds | {type(None)}) if kinds else Any
     kinds |= {type(key.default)} | ({type(None)} if key.default == "None" else set())
     kinds -= {int} if float in kinds else set()
-    return _ranged(name, key.default) if len(kinds) == 1 else _either(kinds)
+    return _ranged(name, key.default, *kinds) if len(kinds) == 1 else _either(kinds)
 
 
-def _ranged(name: str, default: Any) -> Any:
+def _ranged(name: str, default: Any, kind: type) -> Any:
     """A type for values like the default, and the range that the name tells."""
-    dropout, size = "dropout" in name, re.search("(_size|_dim|_dimension|hidden_size_list)$", name)
+    dropout, size = (
+        "dropout" in name or name.startswith("drop_"),
+        re.search("(_size|_dim|_dimension|hidden_size_list)$", name),
+    )
     if isinstance(default, list):
         kinds = {type(entry) for entry in default}
         if kinds == {int}:
@@ -118,7 +121,7 @@ def _ranged(name: str, default: Any) -> Any:
         return list[str] if kinds == {str} else list
     if dropout:
         return Probability
-    return Size if size and isinstance(default, int) else type(default)
+    return Size if size and kind is int else kind
 
 
 def _either(kinds: set[type]) -> Any:

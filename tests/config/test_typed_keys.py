@@ -137,6 +137,7 @@ FITTING = [
     ("BPR", {"val_interval": {"rating": "[3,inf)", "genre": ["a", "b"]}, "load_col": {"inter": "*"}}),
     ("FM", {"reg_weight": 0.1, "discretization": {"age": {"method": "ED", "bucket": 3}}}),
     ("FOSSIL", {"reg_weight": [0.1, 0.2]}),
+    ("FEARec", {"global_ratio": 0.5}),  # 1 in its YAML, a float in the comment
     ("DeepFM", {"dropout_prob": 0, "mlp_hidden_size": [8]}),
     ("DecCM", {"inference_prior": [0.5, 0.25, 0.25], "music_dropout_prob": None, "backdoor": None, "teacher": None}),
     ("DecCM", {"kl_weight": 0, "dropout_prob": 0, "feature_reduce": {"visual": None}}),
@@ -172,7 +173,7 @@ def refused(model, key, value, expected):
 
 @pytest.mark.parametrize(("model", "values"), FITTING)
 def test_values_that_fit(planted, model, values):
-    if model == "FOSSIL":  # a sequential model, which runs on no data of ours
+    if model in ("FOSSIL", "FEARec"):  # sequential models, which run on no data of ours
         return check(values, model, registry.model_class(model), "config_dict")
     assert make_config(model, planted, **values)["model"] == model
 
