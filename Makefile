@@ -1,17 +1,20 @@
-# make run   train DecCM on the data set that ships with the project, next to CMVAE and Pop
+# make run   train DecCMPlus on the shipped data, beside CMVAE and Pop; a table, and a picture of the genres
 # make test  run the tests, a process a core
-# make check lint, format and types
+# make check lint, format, types and layers
+# make docs  the documentation as a site, in build/site
+# make pythons PYTHONS="python3.10 python3.12"  the README's installation, a short run and fast tests on each
 # make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
 # make bench-distributed  two processes against two threads
 
 VENV ?= .venv
 PYTHON ?= python3
+PYTHONS ?= $(PYTHON)
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench bench-distributed clean
+.PHONY: run test check docs pythons bench bench-distributed clean
 
 run: $(VENV)/.installed
-	$(BIN)/recbole-decm compare --models=DecCM,CMVAE,Pop --dataset=sim --topk=[10]
+	$(BIN)/recbole-decm first-look
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
@@ -21,6 +24,12 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+pythons:
+	.ci/pythons $(PYTHONS)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/suite.py
@@ -32,12 +41,16 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv"; exit 1)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
 	touch $@
 
 clean:

@@ -29,7 +29,8 @@ def trained_pairs(folder: Path, threads: int, epochs: int, **values) -> dict:
     """Pairs per second of the epochs after the first, and the seconds a step takes."""
     torch.set_num_threads(threads)
     config = config_for("DecCM", "paper", folder, teacher="none", **values)
-    model, (train, _, test) = build(config, {})
+    model, splits = build(config)
+    train, test = splits.train, splits.test
     trainer = trainer_class(config)(config, model)
     trainer.eval_collector.data_collect(train)
     seconds, pairs = [], train.pairs.shape[1]

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from recbole_decm.experiments.cell import peak_memory
 from recbole_decm.training import teacher
-from recbole_decm.training.run import build, find_or_train_teacher
+from recbole_decm.training.run import build, find_or_train_teacher, load, timed
 from recbole_decm.training.trainers import trainer_class
 
 MUSIC, PGC = 3_003, 2_000
@@ -46,7 +46,10 @@ def measure_here(folder: Path, name: str, batch: int, residency: str) -> dict[st
     raw = read_raw(folder / name)
     values = {"train_batch_size": batch, "feature_residency": residency, "teacher_config": {"epochs": 1}}
     config, taken = config_for("DecCM", name, folder, **values), {}
-    model, (train, _, _) = build(config, taken)
+    with timed(taken, "load"):
+        splits = load(config)
+    model, _ = build(config, splits)
+    train = splits.train
     teacher.attach(model, find_or_train_teacher(config))
     trainer = trainer_class(config)(config, model)
     trainer._train_data = train
@@ -60,7 +63,7 @@ def measure_here(folder: Path, name: str, batch: int, residency: str) -> dict[st
         "raw_seconds": raw,
         "load_seconds": taken["load"],
         "epoch_seconds": min(seconds),
-        "pairs": len(train._dataset),
+        "pairs": len(train.dataset),
         "feature_bytes": size,
         "start_bytes": before,
         "peak_bytes": _peak(),

@@ -83,7 +83,7 @@ def scored(trained) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     parts, seen = [], 0
     trained.model.eval()
     with torch.no_grad():
-        for pairs, rows, *_ in trained.test_data:
+        for pairs, rows, *_ in trained.splits.test:
             scores = trained.model.predict(pairs.to(trained.model.device)).cpu().numpy()
             parts.append((scores.astype(np.float64), rows.numpy() + seen, pairs[trained.model.ITEM_ID].numpy()))
             seen += int(rows.max()) + 1
@@ -108,12 +108,12 @@ def main(dataset: str, data_path: Path, seeds: list[int], model: str, arguments:
         for seed in tqdm(seeds, unit="run", file=sys.stderr, disable=None):
             values = QUIET | {"data_path": str(data_path), "seed": seed, "checkpoint_dir": scratch}
             trained, _ = run_config(DecCMConfig(model, dataset, config_dict=values, arguments=arguments))
-            if not isinstance(trained.test_data, CandidateLoader):
+            if not isinstance(trained.splits.test, CandidateLoader):
                 raise click.ClickException("eval_args: expected candidates (fixed, uniN, popN), found full.")
-            if trained.test_data.positives.counts().max() > 1:
+            if trained.splits.test.positives.counts().max() > 1:
                 raise click.ClickException("test: expected one music for each video, found a video with several.")
             scores, rows, music = scored(trained)
-            known = trained.test_data.dataset.popularity[music] > 0
+            known = trained.splits.test.dataset.popularity[music] > 0
             runs.append(measure(scores, rows, known))
     chance, own = by_chance(rows, known), np.unique(rows, return_index=True)[1]
     others = np.delete(known, own)

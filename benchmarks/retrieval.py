@@ -85,7 +85,7 @@ def _music(model, config: SimulationConfig, world: World, count: int, rng: np.ra
     music, start = torch.empty(count, model.music_vectors().shape[1]), 0
     for heard in features(catalogue.latent, world.acoustic_projection, config.acoustic_noise, rng):
         latent = model.encode("acoustic", torch.from_numpy(heard)).mean
-        music[start : start + len(heard)] = model.represent_music(latent, model.evaluation_prior())
+        music[start : start + len(heard)] = model.adjustment.key(latent, torch.arange(start, start + len(heard)))
         start += len(heard)
     return music
 

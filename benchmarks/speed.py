@@ -32,11 +32,10 @@ from recbole.utils import init_seed
 from tabulate import tabulate
 from tqdm import tqdm
 
-from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.io.atomic import write_atomic
 from recbole_decm.training import teacher
-from recbole_decm.training.run import build, find_or_train_teacher
+from recbole_decm.training.run import build, find_or_train_teacher, make_model
 from recbole_decm.training.trainers import trainer_class
 
 VISUAL, ACOUSTIC, BATCH = 2048, 256, 1024
@@ -89,9 +88,10 @@ def config_for(model: str, dataset: str, folder: Path, kind: type = DecCMConfig,
 def with_our_data(model: str, dataset: str, folder: Path, **values):
     """(trainer, train loader, test loader) as :func:`recbole_decm.training.run.fit` builds them."""
     config = config_for(model, dataset, folder, **values)
-    network, (train, _, test) = build(config, {})
-    if hasattr(network, "attach_teacher"):
-        teacher.attach(network, find_or_train_teacher(config))
+    network, splits = build(config)
+    train, test = splits.train, splits.test
+    if getattr(network, "takes_teacher", False):
+        teacher.attach(network, config, find_or_train_teacher(config))
     return trainer_class(config)(config, network), train, test
 
 
@@ -101,7 +101,7 @@ def with_recboles_data(model: str, dataset: str, folder: Path, **values):
     config = config_for(model, dataset, folder, RecBoleEvaluationConfig, **sampled, **values)
     init_seed(config["seed"], config["reproducibility"])
     train, _, test = data_preparation(config, Dataset(config))
-    network = registry.model_class(model)(config, train._dataset).to(config["device"])
+    network = make_model(config, train._dataset).to(config["device"])
     trainer = trainer_class(config)(config, network)
     trainer.eval_collector = Collector(config)
     return trainer, train, test
@@ -139,7 +139,7 @@ def _turn(epoch: int) -> tuple[float, float]:
     trainer, train, test = _built[0]
     trainer._train_data = train
     trainer.eval_collector.data_collect(train)
-    pairs, videos = len(train._dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
+    pairs, videos = len(train.dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
     training = _seconds_a_call(lambda: trainer._train_epoch(train, epoch))
     return pairs / training, videos / _seconds_a_call(lambda: evaluate(trainer, test))
 

@@ -31,7 +31,12 @@ class DistributedError(DecCMError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest known name, or nothing."""
+    """`` Did you mean 'x'?`` for the nearest known name, or nothing.
+
+    Examples:
+        >>> suggest("epoch", ["epochs", "seed"])
+        " Did you mean 'epochs'?"
+    """
     by_lower = {entry.lower(): entry for entry in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean '{by_lower[near[0]]}'?" if near else ""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import kendalltau, rankdata
 from torch import Tensor
 
-from recbole_decm.audit.measures import top_lists
+from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.losses import kl_terms
 from recbole_decm.model.towers import Posterior
 

@@ -13,13 +13,6 @@ TOLERANCE = 1e-9
 """Differences of scores below this share of the largest score are rounding, not rank changes."""
 
 
-def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
-    """(V, M) scores -> (V, k) columns of the k highest, best first."""
-    part = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, part, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(part, order, axis=1)
-
-
 def changed_lists(lists: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Whether each list is no longer a ranking of its first k under other scores.
 
@@ -102,9 +95,3 @@ def batch_prior_variance(
         measured = float(((means - mean) ** 2).sum(axis=1).mean())
         rows.append({"size": size, "measured": measured, "expected": expected, "deviation": expected**0.5})
     return rows
-
-
-def genre_shares(membership: np.ndarray) -> np.ndarray:
-    """Share of each genre among some music, (n, K) -> (K,); music without a known genre is left out."""
-    total = membership.sum(axis=0, dtype=np.float64)
-    return total / max(total.sum(), np.finfo(np.float64).tiny)

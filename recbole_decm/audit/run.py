@@ -15,10 +15,9 @@ from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
 from recbole_decm.audit.subject import Subject, load_subject, recall
 from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
-from recbole_decm.metrics.genres import genre_counts, majority_genre
+from recbole_decm.metrics.genres import genre_counts, genre_shares, majority_genre
+from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.backdoor import inference_priors
-from recbole_decm.model.decm import DecCM
-from recbole_decm.model.fusions import WHY_NO_RANK_CHANGES
 from recbole_decm.model.towers import Posterior
 from recbole_decm.simulation.references import read_truth, top_by_match
 from recbole_decm.training import teacher
@@ -91,8 +90,7 @@ def audit(
 def _priors(subject: Subject, k: int) -> dict[str, Any]:
     """Rankings under each prior against those under the training mean, and what the confounder explains."""
     model = subject.model
-    assert isinstance(model, DecCM)
-    groups = model.num_groups
+    groups = len(model.prior_mean)
     own = model.uploader_prior[subject.videos]
     names = subject.genre_names if len(subject.genre_names) == groups else [f"group {i}" for i in range(groups)]
     choices: dict[str, Any] = {"mean": "mean", "uniform": "uniform"}
@@ -104,10 +102,10 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
     for name, choice in choices.items():
         scores = subject.scores(inference_priors(choice, model.prior_mean, own))
         if name == "mean":
-            reference, lists = scores, measures.top_lists(scores, k)
+            reference, lists = scores, top_lists(scores, k)
         if choice == "uploader":
             explained = measures.explained_share(scores, reference)
-        top = measures.top_lists(scores, k)
+        top = top_lists(scores, k)
         rows.append(
             {
                 "prior": name,
@@ -124,13 +122,13 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
     return {
         "priors": rows,
         "rank_change_rate": rate,
-        "explanation": _explanation(rows, rate, model.settings.confounder_fusion),
+        "explanation": _explanation(rows, rate, model.adjustment.why_no_rank_changes),
         "explained": {"all": explained[0], "within_video": explained[1]},
         "batch_prior": variance,
     }
 
 
-def _explanation(rows: list[dict[str, Any]], rate: float, fusion: str) -> str:
+def _explanation(rows: list[dict[str, Any]], rate: float, why: str | None) -> str:
     """Why rankings change or not, from what was measured."""
     if max(row["uneven_shift"] for row in rows) > measures.TOLERANCE:
         largest = max(rows, key=lambda row: row["lists_changed"])
@@ -138,7 +136,7 @@ def _explanation(rows: list[dict[str, Any]], rate: float, fusion: str) -> str:
             f"The prior moves the music of a video by different numbers: under '{largest['prior']}', "
             f"{rate:.1%} of the lists change against the training mean."
         )
-    why = WHY_NO_RANK_CHANGES.get(fusion, "Every prior moves all music of a video by the same number.")
+    why = why or "Every prior moves all music of a video by the same number."
     return f"{why} So no prior can change a ranking, and the adjustment does nothing at inference."
 
 
@@ -146,27 +144,24 @@ def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
     if subject.membership is None:
         return None
     counts = genre_counts(lists, subject.membership)[:, -1]
-    return measures.genre_shares(counts).tolist()
+    return genre_shares(counts).tolist()
 
 
-def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
+def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
     """Genre shares of what the model recommends, beside everything it can be compared with."""
     if subject.membership is None:
         return None
     model, dataset, membership = subject.model, subject.dataset, subject.membership
-    prior = None
-    if isinstance(model, DecCM):
-        own = model.uploader_prior[subject.videos]
-        prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
-    lists = measures.top_lists(subject.scores(prior), k)
+    prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
+    lists = top_lists(subject.scores(prior), k)
     train = dataset.inter_feat[dataset.iid_field].numpy() - 1
     shares = {"recommended": _shares(subject, lists)}
-    shares["catalogue"] = measures.genre_shares(membership).tolist()
-    shares["training"] = measures.genre_shares(membership[train]).tolist()
+    shares["catalogue"] = genre_shares(membership).tolist()
+    shares["training"] = genre_shares(membership[train]).tolist()
     if dataset.uploader_prior is not None:
         shares["preference"] = dataset.uploader_prior[subject.videos].double().mean(dim=0).tolist()
     for name, chosen in subject.choices.items():
-        shares[f"chosen ({name})"] = measures.genre_shares(membership[chosen[chosen > 0] - 1]).tolist()
+        shares[f"chosen ({name})"] = genre_shares(membership[chosen[chosen > 0] - 1]).tolist()
     truth_file = Path(config["data_path"]) / f"{config['dataset']}.truth.npz"
     if truth_file.is_file():  # rows in file order, as ids are
         truth = read_truth(truth_file)
@@ -180,23 +175,23 @@ def _genres(subject: Subject, config, k: int) -> dict[str, Any] | None:
     }
 
 
-def _references(config) -> dict | None:
+def _references(config: Any) -> dict | None:
     path = Path(config["data_path"]) / f"{config['dataset']}.references.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 @torch.no_grad()
-def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
+def _teacher(subject: Subject, config: Any, k: int) -> dict[str, Any]:
     """Divergence from the teacher by dimension, and agreement of both rankings."""
     model = subject.model
-    if not isinstance(model, DecCM):
+    if not model.takes_teacher:
         return {"note": f"{type(model).__name__} has no teacher."}
     path = _teacher_path(config)
     if path is None:
         return {"note": "No teacher: the checkpoint was trained without, or its teacher is no longer there."}
     model.float()
-    teacher.attach(model, path)
-    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher_posteriors()]
+    teacher.attach(model, config, path)
+    guides = [Posterior(guide.mean.double(), guide.logvar.double()) for guide in model.teacher.of_all()]
     music = slice(1, None)
     result: dict[str, Any] = {"checkpoint": str(path), "kl": {}}
     for name, rows, guide in (("visual", subject.videos, guides[0]), ("acoustic", music, guides[1])):
@@ -206,16 +201,15 @@ def _teacher(subject: Subject, config, k: int) -> dict[str, Any]:
     some = slice(0, _CORRELATED_VIDEOS)
     scores = guides[0].mean[subject.videos][some] @ guides[1].mean[music].T
     model.double()
-    own = model.uploader_prior[subject.videos]
-    prior = inference_priors(model.settings.inference_prior, model.prior_mean, own)
+    prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
     result["agreement"] = ranking_agreement(subject.scores(prior)[some], scores.numpy(), k)
     result["teacher_recall"] = recall(
-        measures.top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
+        top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
     )
     return result
 
 
-def _teacher_path(config) -> Path | None:
+def _teacher_path(config: Any) -> Path | None:
     choice = config["teacher"]
     if choice is None or choice == "none":
         return None

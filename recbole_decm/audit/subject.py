@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.atomic import read_header
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.model.decm import DecCM
 from recbole_decm.training.checkpoint import load_weights
 from recbole_decm.training.run import build
 
@@ -40,48 +38,46 @@ class Subject:
     @torch.no_grad()
     def scores(self, priors: torch.Tensor | None) -> np.ndarray:
         """(V, M) float64 scores under (V, K) priors."""
-        if priors is None or not isinstance(self.model, DecCM):
+        if priors is None:
             return (self.video @ self.music.T).numpy()
         ids = torch.arange(1, len(self.music) + 1)
-        return self.model.scores_under(self.video, self.music, priors.double(), ids).numpy()
+        return self.model.adjustment.scores_under(self.video, self.music, priors.double(), ids).numpy()
 
     @property
     def confounded(self) -> bool:
         """Whether the model has a prior to change."""
-        return isinstance(self.model, DecCM) and self.model.settings.backdoor != "none"
+        return self.model.adjustment.confounded
 
 
 @torch.no_grad()
-def load_subject(config, content, checkpoint, k, most_videos) -> tuple[Subject, str]:
+def load_subject(
+    config: Any, content: dict[str, Any], checkpoint: Path, k: int, most_videos: int
+) -> tuple[Subject, str]:
     """The checkpoint's model and the first ``most_videos`` videos of its test split, or of valid where there is none.
 
     Returns:
         (subject, name of the split).
     """
     _ask_for_genres(config)
-    model, loaders = build(config, {})
+    model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
-    split = "valid" if loaders[2] is None else "test"
-    loader = loaders[1] if loaders[2] is None else loaders[2]
-    dataset = loaders[0]._dataset
+    split = "valid" if splits.test is None else "test"
+    loader, dataset = splits.test or splits.valid, splits.dataset
     if k >= dataset.item_num:
         raise ConfigError(f"--k: expected at most {dataset.item_num - 1}, the music of the catalogue, found {k}.")
     videos = torch.from_numpy(loader.users[:most_videos])
-    parts = {split: loader, **extra_test_loaders(config, loaders)}
+    parts = {split: loader, **splits.extra}
     choices = {name: _choices(part, videos.numpy()) for name, part in parts.items()}
     latent = model.encode("visual", model.visual.lookup(videos).to(model.device)).mean.double().cpu()
     music = model.posteriors("acoustic").mean[1:].double().cpu()
     model.cpu().double()
-    for name in ("genres", "prior_mean", "uploader_prior"):
-        if getattr(model, name, None) is not None:
-            setattr(model, name, getattr(model, name).double().cpu())
     membership = dataset.genre_membership[1:] if dataset.needs_genre else None
     names = dataset.genre_vocabulary if dataset.needs_genre else []
     return Subject(model, dataset, videos, choices, latent, music, membership, names), split
 
 
-def _ask_for_genres(config) -> None:
+def _ask_for_genres(config: Any) -> None:
     """Have the data set load genres and priors where its files have them, as for the metrics that need them."""
     folder, name = Path(config["data_path"]), config["dataset"]
     metrics = list(config["metrics"])
@@ -92,7 +88,7 @@ def _ask_for_genres(config) -> None:
     config["metrics"] = metrics
 
 
-def _choices(loader, videos: np.ndarray) -> np.ndarray:
+def _choices(loader: Any, videos: np.ndarray) -> np.ndarray:
     """The first music each video chose, -1 where the test set does not have the video."""
     chosen = np.full(len(videos), -1)
     rows, ids = loader.positives.pairs()

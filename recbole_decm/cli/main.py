@@ -13,6 +13,7 @@ from recbole_decm.io.version import __version__
 
 # Commands by module, imported when they are used, so that --help answers at once.
 COMMANDS = {
+    "first-look": ("recbole_decm.cli.first_look", "first_look_command", "What the adjustment does, in a minute."),
     "run": ("recbole_decm.cli.run", "run_command", "Train and test one model."),
     "compare": ("recbole_decm.cli.compare", "compare_command", "Train several models and print one table."),
     "evaluate": ("recbole_decm.cli.evaluate", "evaluate_command", "Metrics of a checkpoint."),
@@ -54,16 +55,16 @@ COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[name]
         return getattr(importlib.import_module(module), attribute)
 
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry[2]) for name, entry in COMMANDS.items()])
 

@@ -58,7 +58,8 @@ def recommend_command(
 
     from recbole_decm.errors import ConfigError
     from recbole_decm.serving.index import IndexOptions
-    from recbole_decm.serving.recommender import VideoChoice, open_recommender, write_tables
+    from recbole_decm.serving.opening import VideoChoice, open_with_videos
+    from recbole_decm.serving.recommender import write_tables
 
     if videos is not None and split is not None:
         raise ConfigError("--split: expected either --videos or --split, found both.")
@@ -66,7 +67,7 @@ def recommend_command(
         raise ConfigError("--index-file: expected an --index of flat, hnsw or ivf beside it, found exact.")
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
     choice = VideoChoice(videos, uploaders, split or "test")
-    recommender, found = open_recommender(checkpoint, choice, given)
+    recommender, found = open_with_videos(checkpoint, choice, given)
     count = recommender.music.count
     if k > count:
         raise ConfigError(f"--k: expected at most {count}, the music of the catalogue, found {k}.")

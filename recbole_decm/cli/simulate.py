@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ from recbole_decm.simulation.references import format_references
 _DEPENDENT = {"uploaders": "videos / 5", "pgc_videos": "videos / 4", "pgc_music": "as --music"}
 
 
-def _numbers(_ctx, param, value: str | None) -> tuple[float, ...] | None:
+def _numbers(_ctx: object, param: object, value: str | None) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:
@@ -27,13 +28,13 @@ def _numbers(_ctx, param, value: str | None) -> tuple[float, ...] | None:
         raise click.BadParameter(f"expected numbers separated by commas, found '{value}'") from error
 
 
-def _parameters(command):
-    described = SimulationConfig.__pydantic_fields__
+def _parameters(command: Any) -> Any:
+    described = SimulationConfig.__pydantic_fields__  # type: ignore[attr-defined]
     for field in reversed(fields(SimulationConfig)):
         help_text, dependent = described[field.name].description, _DEPENDENT.get(field.name)
         if isinstance(field.default, tuple):
             shown = ",".join(f"{number:g}" for number in field.default)
-            settings = {"callback": _numbers, "default": shown, "show_default": True}
+            settings: dict[str, Any] = {"callback": _numbers, "default": shown, "show_default": True}
         elif dependent:
             settings = {"type": type(field.default)}
             help_text = f"{help_text}  [default: {dependent}]"
@@ -48,7 +49,7 @@ def _parameters(command):
 @click.option("--name", required=True, help="Writes OUT/NAME and OUT/NAME-pgc.")
 @click.option("--overwrite", is_flag=True, help="Replace data sets that exist.")
 @_parameters
-def simulate_command(out: Path, name: str, overwrite: bool, **values) -> None:
+def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> None:
     """Write a simulated data set with ground truth.
 
     Uploaders' genre preferences confound the observed choices of music; NAME.do.inter holds the test videos' choices

@@ -19,6 +19,7 @@ from recbole.evaluator import metric_types
 from recbole.utils import ModelType, argument_list
 
 from recbole_decm.config import compat, registry
+from recbole_decm.config.keys import Role, having
 from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES, check
 from recbole_decm.config.values import (
     Loader,
@@ -32,13 +33,11 @@ from recbole_decm.config.values import (
 from recbole_decm.data.inputs import Needs
 from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.io.shipped import shipped
+from recbole_decm.model.fusions import READS_GENRES
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.parallel import group
 from recbole_decm.parallel.processes import Processes
 from recbole_decm.parallel.share import Share
-
-RUN_KEYS = {"model", "dataset", "config_files", "MODEL_TYPE", "numerical_features"}
-RUN_KEYS |= {"nproc", "world_size", "ip", "port", "group_offset", "offset", "local_rank"}
 
 
 class DecCMConfig(Config):
@@ -128,7 +127,7 @@ class DecCMConfig(Config):
         models = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", ours / "model" / f"{model}.yaml"]
         base_values = merge(*(read_yaml(path) for path in base))
         model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
-        self._known_keys = RUN_KEYS | set(base_values) | set(model_values) | _keys_read_by(model_class)
+        self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | _keys_read_by(model_class)
         self._known_keys |= {key for group in self.parameters.values() for key in group}
         for where, values in self._given:
             self._check(values, where)
@@ -224,7 +223,7 @@ class DecCMConfig(Config):
         model, metrics = self.model_class, registry.resources_of(self["metrics"])
         content = getattr(model, "uses_content", False)
         prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in metrics
-        genre = "data.genre_membership" in metrics or self["confounder_fusion"] == "genre"
+        genre = "data.genre_membership" in metrics or self["confounder_fusion"] in READS_GENRES
         return Needs(
             content=content,
             context=not content and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE),

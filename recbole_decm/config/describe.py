@@ -130,7 +130,11 @@ have a range of our own.
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     cells = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in cells)
+
+
+def _escaped(cell: str) -> str:
+    return (cell if "`" in cell else cell.replace("<", "&lt;")).replace("|", "\\|")
 
 
 def _shown(value: Any) -> str:

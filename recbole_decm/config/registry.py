@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import recbole
 import recbole.evaluator.register as recbole_metrics
@@ -37,7 +38,7 @@ METRICS = {
 }
 
 
-def _lookup(table: dict[str, str], name: str) -> type:
+def _lookup(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(table[name]), name)
 
 
@@ -49,7 +50,7 @@ def recbole_model_names() -> list[str]:
     return [module.name for module in pkgutil.iter_modules(paths)]
 
 
-def model_class(name: str) -> type:
+def model_class(name: str) -> Any:
     """The class of a model by its name, ours first.
 
     Raises:

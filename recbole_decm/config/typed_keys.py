@@ -108,10 +108,8 @@ def inferred(name: str, key: Key) -> Any:
 
 def _ranged(name: str, default: Any, kind: type) -> Any:
     """A type for values like the default, and the range that the name tells."""
-    dropout, size = (
-        "dropout" in name or name.startswith("drop_"),
-        re.search("(_size|_dim|_dimension|hidden_size_list)$", name),
-    )
+    dropout = "dropout" in name or name.startswith("drop_")
+    size = re.search("(_size|_dim|_dimension|hidden_size_list)$", name)
     if isinstance(default, list):
         kinds = {type(entry) for entry in default}
         if kinds == {int}:

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,7 +20,7 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None, "~": None}
 class Loader(yaml.SafeLoader):
     """SafeLoader that reads 1e-3 as a number, as RecBole does, and refuses a key that appears twice."""
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -56,7 +57,12 @@ def read_yaml(path: Path) -> dict:
 
 
 def merge(*layers: dict) -> dict:
-    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts."""
+    """Later layers win; keys in :data:`MERGED_KEYS` are merged where both sides are dicts.
+
+    Examples:
+        >>> merge({"epochs": 5, "eval_args": {"mode": "full", "order": "RO"}}, {"eval_args": {"mode": "uni100"}})
+        {'epochs': 5, 'eval_args': {'mode': 'uni100', 'order': 'RO'}}
+    """
     merged: dict = {}
     for layer in layers:
         for key, value in layer.items():
@@ -68,12 +74,21 @@ def merge(*layers: dict) -> dict:
 
 
 def parse_value(text: str) -> object:
-    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text."""
+    """The value of a command-line argument: a Python literal where it is one, else true/false/null, else the text.
+
+    Examples:
+        >>> parse_value("1e-3"), parse_value("[5, 10]"), parse_value("none"), parse_value("DecCM")
+        (0.001, [5, 10], None, 'DecCM')
+    """
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         try:
-            return yaml.load(text, Loader=Loader) if text.lstrip()[:1] in "[{" else _WORDS.get(text.lower(), text)
+            return (
+                yaml.load(text, Loader=Loader)
+                if text.lstrip().startswith(("[", "{"))
+                else _WORDS.get(text.lower(), text)
+            )
         except yaml.YAMLError:
             return text
 
@@ -83,6 +98,10 @@ def parse_arguments(arguments: Sequence[str]) -> dict:
 
     Raises:
         ConfigError: an argument of another form, or a key given twice with different values.
+
+    Examples:
+        >>> parse_arguments(["--epochs=5", "--topk=[10]"])
+        {'epochs': 5, 'topk': [10]}
     """
     values: dict = {}
     for argument in arguments:

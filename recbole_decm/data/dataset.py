@@ -17,6 +17,7 @@ from recbole.utils import FeatureType
 from recbole_decm.data import priors
 from recbole_decm.data.dataset_files import MUSIC, VIDEO, FilesDataset
 from recbole_decm.data.features import FeatureMatrix, place, reduce_features
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError, DataError
 
 
@@ -79,6 +80,21 @@ class DecCMDataset(FilesDataset):
     def join(self, df):
         return df if self.for_matching else super().join(df)
 
+    def model_inputs(self) -> ModelInputs:
+        """The numbers that our models are built from; of the training split."""
+        fields = (self.uid_field, self.iid_field)
+        return ModelInputs(
+            video={self.visual_field: self.features[self.visual_field]},
+            music={self.acoustic_field: self.features[self.acoustic_field]},
+            popularity=self.popularity,
+            priors=self.uploader_prior,
+            prior_mean=self.prior_mean,
+            genres=self.genre_membership if self.needs_genre else None,
+            genre_names=tuple(self.genre_vocabulary) if self.needs_genre else (),
+            pairs=(self.inter_feat[fields[0]], self.inter_feat[fields[1]]),
+            id_fields=fields,
+        )
+
     # --- splits -------------------------------------------------------------------------------------------------
     def build(self):
         """Split, then derive from the training rows what only they may tell. A missing third split is None."""
@@ -137,7 +153,7 @@ class DecCMDataset(FilesDataset):
         """Genres of each music id; none of the padding."""
         tokens, cells = self._tokens[self.genre_field]
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.iid_field][1:])
-        return [[], *([cells[row]] if isinstance(cells[row], str) and cells[row] else list(cells[row]) for row in rows)]
+        return [[], *(cells[row] for row in rows)]
 
     @cached_property
     def genre_vocabulary(self) -> list[str]:

@@ -79,7 +79,9 @@ class FilesDataset(Dataset):
             kind = FeatureType(header[field])
             column = cells[field].to_numpy()
             if (source, field) in ((MUSIC, self.genre_field), (VIDEO, self.uploader_field)):
-                rows = [cell.split() for cell in column] if kind == FeatureType.TOKEN_SEQ else column
+                rows = column
+                if field == self.genre_field:
+                    rows = atomic.split_cells(column, header[field], self.config["seq_separator"])
                 self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
             if field not in read_by_model:
                 continue
@@ -142,7 +144,8 @@ class FilesDataset(Dataset):
         if kind == FeatureType.FLOAT:
             self.field2seqlen[field] = 1
             return atomic.parse_floats(path, field, column)
-        rows = [np.array(cell.split(), dtype=object) for cell in column]
+        parts = atomic.split_cells(column, kind.value, self.config["seq_separator"])
+        rows = [np.array(row, dtype=object) for row in parts]
         if kind == FeatureType.FLOAT_SEQ:
             rows = [row.astype(np.float64) for row in rows]
         most = (self.config["seq_len"] or {}).get(field)
@@ -191,6 +194,7 @@ class FilesDataset(Dataset):
                     "found neither."
                 )
             matrix = self._vectors[self.prior_field][1].numpy()
-            priors.check_priors(matrix, folder / f"{token}.user", self.prior_field)
+            path = folder / f"{token}.user"
+            priors.check_probabilities(matrix, lambda row: f"{path}, line {row + 2}", self.prior_field)
         if self.needs_genre and self.genre_field not in self._tokens:
             raise DataError(f"{folder / token}.item: expected a field '{self.genre_field}:token_seq', found none.")

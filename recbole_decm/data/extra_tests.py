@@ -11,23 +11,8 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource
 
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.loaders import CandidateLoader, FullRankingLoader, evaluation_loader
 from recbole_decm.errors import DataError
 from recbole_decm.io import atomic
-
-
-def extra_test_loaders(config, loaders) -> dict[str, FullRankingLoader | CandidateLoader]:
-    """Loaders of the test sets in ``extra_tests``, by name; they are evaluated as the test is.
-
-    Args:
-        loaders: (train, valid, test) of :func:`~recbole_decm.data.loaders.prepare_data`.
-
-    Raises:
-        DataError: a file is missing or has ids that the data set does not have.
-    """
-    names = config["extra_tests"] or []
-    train, valid = (loader._dataset for loader in loaders[:2])
-    return {name: evaluation_loader(config, read_extra_test(train, name), [train, valid], name) for name in names}
 
 
 def read_extra_test(dataset: DecCMDataset, name: str) -> DecCMDataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 import torch
 
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.io.npy import LARGEST_MAP, FileRows
+from recbole_decm.io.npy import LARGEST_MAP, FileRows, check_finite, open_matrix
 
-_CHECK_ROWS = 16_384
+_REDUCE_ROWS = 16_384
 RESIDENCIES = ("auto", "device", "disk", "host")
 
 
@@ -108,18 +107,11 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
     Raises:
         DataError: missing, truncated or no ``.npy``; holds objects (code); not 2-D floats; other row count; NaN.
     """
-    try:
-        values = np.load(path, mmap_mode="c", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a .npy file of '{name}' vectors (feature_files), found none.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(
-            f"{path}: expected a .npy file of plain numbers, but {error}. Files that hold Python objects can carry "
-            "code and are not read; write the matrix again with numpy.save as float16 or float32."
-        ) from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
-        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise DataError(f"{path}: expected a 2-D matrix of floats, found {found}.")
+    advice = (
+        "Files that hold Python objects can carry code and are not read; write the matrix again with numpy.save as "
+        "float16 or float32."
+    )
+    values = open_matrix(path, f"'{name}' vectors (feature_files)", advice, mode="c")
     if len(values) != rows:
         raise DataError(f"{path}: expected {rows} rows, one for each line of {ids_file}, found {len(values)}.")
     reader = None
@@ -127,24 +119,6 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
         reader = FileRows(path, values)
     check_finite(reader or values, name, str(path))
     return torch.from_numpy(values), reader
-
-
-def check_finite(
-    values: np.ndarray | FileRows, name: str, where: str, on_rows: Callable[[int], object] = lambda rows: None
-) -> None:
-    """Raise :class:`DataError` at the first row of (R, F) ``values`` that holds NaN or infinity; reads in blocks and
-    tells ``on_rows`` the number of rows of each."""
-    for start in range(0, len(values), _CHECK_ROWS):
-        block = np.asarray(values[start : start + _CHECK_ROWS])
-        # A sum is finite only if every summand is (or on overflow, which the second look settles).
-        with np.errstate(over="ignore", invalid="ignore"):
-            suspects = np.flatnonzero(~np.isfinite(block.sum(axis=1, dtype=np.float64)))
-        for row in suspects:
-            if not np.isfinite(block[row]).all():
-                raise DataError(
-                    f"{where}, row {start + row}: expected finite numbers in '{name}', found NaN or infinity."
-                )
-        on_rows(len(block))
 
 
 def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | None, seed: int) -> torch.Tensor:
@@ -172,8 +146,8 @@ def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | N
         pca = PCA(dim, whiten=True, svd_solver="randomized", random_state=seed)
         steps.append(pca.fit(fitted.transform(matrix.lookup(train_ids).numpy())).transform)
     reduced = torch.empty(len(matrix), dim or matrix.dim)
-    for start in range(0, len(matrix), _CHECK_ROWS):
-        block = matrix.lookup(torch.arange(start, min(start + _CHECK_ROWS, len(matrix)))).numpy()
+    for start in range(0, len(matrix), _REDUCE_ROWS):
+        block = matrix.lookup(torch.arange(start, min(start + _REDUCE_ROWS, len(matrix)))).numpy()
         for step in steps:
             block = step(block)
         reduced[start : start + len(block)] = torch.from_numpy(block)

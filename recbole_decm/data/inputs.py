@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from recbole_decm.data.features import FeatureMatrix
 
 
 @dataclass(frozen=True)
@@ -20,3 +27,36 @@ class Needs:
     context: bool = False
     prior: bool = False
     genre: bool = False
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """All that a model takes of a data set. Ids count from 1; row 0 of every table is RecBole's padding.
+
+    Attributes:
+        video: feature matrices of the videos by field name, such as ``visual``.
+        music: feature matrices of the tracks by field name, such as ``acoustic``.
+        popularity: (n_tracks,) int64, training pairs of each track.
+        priors: (n_videos, K) float, the genre preference of each video's uploader; None for a model that reads none.
+        prior_mean: (K,) float, the mean of ``priors`` over the training pairs; None likewise.
+        genres: (n_tracks, K) float32, the genres of each track as a distribution; None for a model that reads none.
+        genre_names: the K genre groups, in the order of the columns; empty where they are not known.
+        pairs: ids of the training pairs, (n,) videos and (n,) tracks; None where a model only ranks.
+        id_fields: what a batch calls the ids of its videos and of its tracks.
+    """
+
+    video: Mapping[str, FeatureMatrix]
+    music: Mapping[str, FeatureMatrix]
+    popularity: np.ndarray
+    priors: Tensor | None = None
+    prior_mean: Tensor | None = None
+    genres: np.ndarray | None = None
+    genre_names: tuple[str, ...] = ()
+    pairs: tuple[Tensor, Tensor] | None = None
+    id_fields: tuple[str, str] = ("video_id", "music_id")
+
+    @classmethod
+    def of_features(cls, visual: FeatureMatrix, acoustic: FeatureMatrix, **known: Any) -> ModelInputs:
+        """The inputs of a model that only ranks: one field a side, no training pairs, other values as given."""
+        nothing = np.zeros(len(acoustic), dtype=np.int64)
+        return cls({visual.name: visual}, {acoustic.name: acoustic}, **{"popularity": nothing, **known})

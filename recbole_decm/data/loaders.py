@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,7 @@ from recbole.data.utils import _create_sampler, get_dataloader
 
 from recbole_decm.data.candidates import IdLists, draw_negatives, read_candidates
 from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.data.extra_tests import read_extra_test
 from recbole_decm.errors import ConfigError, DataError
 
 
@@ -55,7 +59,7 @@ class PairLoader:
             yield Interaction({self.fields[0]: videos, self.fields[1]: music})
 
 
-class _RankingLoader:
+class RankingLoader:
     """What full and candidate evaluation share: the evaluated videos, their positives and their history."""
 
     step: int
@@ -134,14 +138,14 @@ class _RankingLoader:
         return torch.from_numpy(self.weights[low:high])
 
 
-class FullRankingLoader(_RankingLoader, FullSortEvalDataLoader):
+class FullRankingLoader(RankingLoader, FullSortEvalDataLoader):
     """Every video against the whole catalogue; batches of ``eval_batch_size`` video x music scores.
 
     A subclass of RecBole's loader in name only (its trainer asks for the type): nothing of it runs.
     """
 
     def __init__(self, config, dataset, seen):
-        _RankingLoader.__init__(self, config, dataset, seen)
+        RankingLoader.__init__(self, config, dataset, seen)
         self.step = max(1, config["eval_batch_size"] // dataset.item_num)
         _check_cutoffs(config, dataset.item_num - 1, "the catalogue has")
 
@@ -152,10 +156,10 @@ class FullRankingLoader(_RankingLoader, FullSortEvalDataLoader):
             yield self.user_features[slice(start, stop)], history, *self._positives(start, stop)
 
 
-class CandidateLoader(_RankingLoader):
+class CandidateLoader(RankingLoader):
     """Every video against its positives and a fixed list of negatives, for sampled and fixed evaluation."""
 
-    def __init__(self, config, dataset, seen, negatives: IdLists, popularity_note: str = ""):
+    def __init__(self, config, dataset, seen, negatives: IdLists):
         super().__init__(config, dataset, seen)
         rows, items = map(np.concatenate, zip(self.positives.pairs(), negatives.pairs(), strict=True))
         order = np.argsort(rows, kind="stable")  # positives come before negatives, as RecBole's loaders have it
@@ -180,7 +184,7 @@ def _check_cutoffs(config, available: int, what: str) -> None:
         )
 
 
-def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], phase: str):
+def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], phase: str) -> RankingLoader:
     """The loader of ``eval_args.mode`` for one split.
 
     Args:
@@ -191,7 +195,7 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
     mode = config["eval_args"]["mode"]["valid" if phase == "valid" else "test"]
     if mode == "full":
         return FullRankingLoader(config, dataset, seen)
-    base = _RankingLoader(config, dataset, seen)
+    base = RankingLoader(config, dataset, seen)
     if mode == "fixed":
         path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{phase}.candidates"
         videos, music = (pd.Index(dataset.field2id_token[field]) for field in (base.uid_field, base.iid_field))
@@ -215,15 +219,45 @@ def train_loader(config, dataset: DecCMDataset, splits: list[DecCMDataset]):
     return get_dataloader(config, "train")(config, dataset, sampler, shuffle=config["shuffle"])
 
 
-def prepare_data(config, dataset: DecCMDataset):
-    """Split a data set and build its loaders.
+@dataclass(frozen=True)
+class Splits:
+    """A data set, split, and the loaders of a run.
 
-    Returns:
-        (train, valid, test) loaders; test is None where the data set has only two splits.
+    Attributes:
+        config: of the run.
+        dataset: the training split, which knows ids, features and priors.
+        train: batches of the training pairs.
+        valid, test: rankings of the other splits; test is None where the data set has only two.
     """
+
+    config: Any
+    dataset: DecCMDataset
+    train: Any
+    valid: RankingLoader
+    test: RankingLoader | None
+
+    @cached_property
+    def extra(self) -> dict[str, RankingLoader]:
+        """The test sets of ``extra_tests`` by name, such as choices under intervention (``NAME.do.inter``).
+
+        They are evaluated as the test is, and read when they are first asked for.
+
+        Raises:
+            DataError: a file is missing or has ids that the data set does not have.
+        """
+        names = self.config["extra_tests"] or []
+        seen = [self.dataset, self.valid.dataset]
+        return {name: evaluation_loader(self.config, read_extra_test(self.dataset, name), seen, name) for name in names}
+
+
+def prepare_data(config, dataset: DecCMDataset) -> Splits:
+    """Split a data set and build its loaders."""
     train, valid, test = dataset.build()
     splits = [split for split in (train, valid, test) if split is not None]
-    loaders = [train_loader(config, train, [*splits, valid][:3])]
-    loaders.append(evaluation_loader(config, valid, [train], "valid"))
-    loaders.append(evaluation_loader(config, test, [train, valid], "test") if test is not None else None)
-    return tuple(loaders)
+    return Splits(
+        config,
+        train,
+        train_loader(config, train, [*splits, valid][:3]),
+        evaluation_loader(config, valid, [train], "valid"),
+        evaluation_loader(config, test, [train, valid], "test") if test is not None else None,
+    )

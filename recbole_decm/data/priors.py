@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -13,17 +12,27 @@ from recbole_decm.errors import DataError
 SUM_TOLERANCE = 1e-3
 
 
-def check_priors(priors: np.ndarray, path: Path, field: str) -> None:
-    """Raise :class:`DataError` at the first row of (V, K) priors that is negative or does not sum to 1."""
-    negative = np.flatnonzero((priors < 0).any(axis=1))
-    if negative.size:
-        raise DataError(
-            f"{path}, line {negative[0] + 2}: expected probabilities in '{field}', found {priors[negative[0]].min():g}."
-        )
-    sums = priors.sum(axis=1, dtype=np.float64)
-    wrong = np.flatnonzero(np.abs(sums - 1) > SUM_TOLERANCE)
-    if wrong.size:
-        raise DataError(f"{path}, line {wrong[0] + 2}: expected '{field}' to sum to 1, found {sums[wrong[0]]:.6g}.")
+def are_probabilities(rows: np.ndarray) -> np.ndarray:
+    """Whether each row is non-negative and sums to 1: (V, K) -> (V,) bool."""
+    return (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE)
+
+
+def check_probabilities(rows: np.ndarray, place: Callable[[int], str], what: str = "") -> None:
+    """Refuse the first row of (V, K) that is negative or does not sum to 1.
+
+    Args:
+        place: names the file and the line of a row.
+        what: the field, for the message.
+
+    Raises:
+        DataError: see above.
+    """
+    bad = np.flatnonzero(~are_probabilities(rows))
+    if bad.size:
+        row = int(bad[0])
+        lowest, total = rows[row].min(), rows[row].sum(dtype=np.float64)
+        found = f"{lowest:.6g}" if lowest < 0 else f"a sum of {total:.6g}"
+        raise DataError(f"{place(row)}: expected probabilities that sum to 1{what and f' in {what!r}'}, found {found}.")
 
 
 def genre_vocabulary(genres: Iterable[Sequence[str]]) -> list[str]:

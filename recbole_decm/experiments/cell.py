@@ -34,7 +34,10 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path) -
     collector = trained.trainer.eval_collector
     metrics: dict[str, Any] = {"valid": trained.valid_result or {}}
     arrays: dict[str, np.ndarray] = {}
-    loaders = {"test": trained.test_data, **{f"test_{name}": data for name, data in trained.extra_data.items()}}
+    loaders: dict[str, Any] = {
+        "test": trained.splits.test,
+        **{f"test_{name}": data for name, data in trained.splits.extra.items()},
+    }
     collector.keep(*per_video.RESOURCES)
     lists = None
     with timed(trained.seconds, "test"):
@@ -60,12 +63,12 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path) -
 
 
 def _lists_hold(trained: Trained, lists: np.ndarray) -> dict[str, Any]:
-    dataset = trained.test_data.dataset
+    dataset = trained.splits.dataset
     found: dict[str, Any] = {"popularity": per_video.popularity_of(lists, dataset.popularity), "genres": None}
     genres = per_video.read_genres(dataset)
     if genres is not None:
         names, membership = genres
-        truth = trained.extra_data["do"].positives.ids if "do" in trained.extra_data else None
+        truth = trained.splits.extra["do"].positives.ids if "do" in trained.splits.extra else None
         shares = per_video.genre_shares(lists, dataset.popularity, membership, truth)
         found["genres"] = {"names": names, **shares}
     return found
@@ -77,7 +80,7 @@ def _cost(trained: Trained) -> dict[str, Any]:
         "seconds": stages | trained.seconds,
         "peak_memory_mb": round(peak_memory(), 1),
         "epochs": len(trained.trainer.train_loss_dict),
-        "train_pairs": trained.train_pairs,
+        "train_pairs": len(trained.splits.dataset),
         "versions": versions(),
     }
 

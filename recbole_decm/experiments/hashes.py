@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 
 import recbole
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.io import shipped
-from recbole_decm.io.folders import content_hash
+from recbole_decm.io.digest import of_data, of_values
 from recbole_decm.training import teacher
 
 # Code that no number of a cell depends on, so that a better report does not make a night's results stale.
@@ -32,11 +32,11 @@ def config_hash(config: DecCMConfig) -> str:
     """Of every value that a result depends on, the teacher's included."""
     configs = [config, teacher_of(config)]
     values = [
-        {key: value for key, value in one.plain().items() if key not in teacher.UNHASHED | {"checkpoint"}}
+        {key: value for key, value in one.plain().items() if key not in having(Role.PLACE) | {"checkpoint"}}
         for one in configs
         if one is not None
     ]
-    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return of_values(values)
 
 
 def data_hash(config: DecCMConfig) -> str:
@@ -49,7 +49,7 @@ def data_hash(config: DecCMConfig) -> str:
 
 @cache
 def _content_hash(folder: str) -> str:
-    return content_hash(Path(folder))
+    return of_data(Path(folder))
 
 
 @cache

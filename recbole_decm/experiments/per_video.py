@@ -55,7 +55,9 @@ def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
     if not path.is_file() or field not in atomic.read_header(path, separator, encoding):
         return None
     cells = atomic.read_columns(path, [dataset.iid_field, field], separator, encoding)
-    genres = dict(zip(cells[dataset.iid_field], map(str.split, cells[field]), strict=True))
+    kind = atomic.read_header(path, separator, encoding)[field]
+    parts = atomic.split_cells(cells[field], kind, dataset.config["seq_separator"])
+    genres = dict(zip(cells[dataset.iid_field], parts, strict=True))
     rows = [genres.get(token, []) for token in dataset.field2id_token[dataset.iid_field]]
     names = priors.genre_vocabulary(rows)
     return names, priors.genre_membership(rows, names)

@@ -6,7 +6,7 @@ a malformed header into a bare ``ValueError``. Errors here name the file, the li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,24 @@ def read_columns(path: Path, fields: Sequence[str], separator: str = "\t", encod
     frame = frame[names].astype(object)
     frame.columns = list(fields)
     return frame
+
+
+def split_cells(cells: Iterable[str], kind: str, separator: str = " ") -> list[list[str]]:
+    """The tokens of each cell: those of a ``token_seq`` between separators, a ``token`` whole; none of an empty cell.
+
+    Args:
+        kind: the column's type.
+        separator: of the data set, ``seq_separator``; a blank stands for any white space.
+
+    Examples:
+        >>> split_cells(["pop|hip hop", ""], "token_seq", "|"), split_cells(["hip hop"], "token")
+        ([['pop', 'hip hop'], []], [['hip hop']])
+    """
+    if kind != "token_seq" and kind != "float_seq":
+        return [[cell] if cell else [] for cell in cells]
+    if separator == " ":
+        return [cell.split() for cell in cells]
+    return [[part for part in map(str.strip, cell.split(separator)) if part] for cell in cells]
 
 
 def parse_floats(path: Path, field: str, cells: Sequence[str]) -> np.ndarray:

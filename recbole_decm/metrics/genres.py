@@ -64,3 +64,9 @@ def genre_share(counts: np.ndarray, genre: int) -> np.ndarray:
         (k,) float64 between 0 and 1; music without a known genre belongs to none.
     """
     return counts[..., genre].mean(axis=0) / np.arange(1, counts.shape[1] + 1)
+
+
+def genre_shares(membership: np.ndarray) -> np.ndarray:
+    """Share of each genre among some tracks, (n, K) -> (K,); tracks without a known genre are left out."""
+    total = membership.sum(axis=0, dtype=np.float64)
+    return total / max(total.sum(), np.finfo(np.float64).tiny)

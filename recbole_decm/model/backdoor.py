@@ -19,7 +19,12 @@ from torch import Tensor, nn
 
 
 def batch_prior(uploader_priors: Tensor) -> Tensor:
-    """Monte Carlo estimate of P(k): the mean of the batch's uploader priors, (B, K) -> (K,)."""
+    """Monte Carlo estimate of P(k): the mean of the batch's uploader priors, (B, K) -> (K,).
+
+    Examples:
+        >>> batch_prior(torch.tensor([[1.0, 0.0], [0.5, 0.5]])).tolist()
+        [0.75, 0.25]
+    """
     return uploader_priors.mean(dim=0)
 
 
@@ -33,6 +38,13 @@ def inference_priors(choice: str | Sequence[float], population: Tensor, uploader
 
     Returns:
         (B, K), rows sum to 1.
+
+    Examples:
+        >>> own = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> inference_priors("uniform", own.mean(dim=0), own).tolist()
+        [[0.5, 0.5], [0.5, 0.5]]
+        >>> inference_priors("uploader", own.mean(dim=0), own).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
     """
     if choice == "uploader":
         return uploaders
@@ -76,6 +88,15 @@ def adjusted_log_softmax(group_scores: Tensor, priors: Tensor, temperature: floa
 
     Returns:
         (B, N) scores; at t = 1 the logarithm of P(choice | video, do(music shown)).
+
+    Examples:
+        Two tracks under two groups that prefer one each; a prior that knows the group ranks as the group does.
+
+        >>> scores = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]])
+        >>> adjusted_log_softmax(scores, torch.tensor([[0.5, 0.5]]), 1.0).exp().round(decimals=4).tolist()
+        [[0.5, 0.5]]
+        >>> adjusted_log_softmax(scores, torch.tensor([[1.0, 0.0]]), 1.0).argmax().item()
+        0
     """
     logits = group_scores / temperature
     log_conditional = logits - logits[..., first:].logsumexp(dim=-1, keepdim=True)

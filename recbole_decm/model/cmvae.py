@@ -1,20 +1,21 @@
-"""The variational cross-modal matcher as a RecBole model: what teacher and student have in common."""
+"""The variational cross-modal matcher: what teacher and student have in common."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
+from torch.nn.functional import normalize
 
+from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.model.adjustment import Adjustment
+from recbole_decm.model.base import ContentModel
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
-from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
-from recbole_decm.model.unit_length import unit_length
 from recbole_decm.parallel.share import Share
 
 _ENCODE_ROWS = 8_192
@@ -30,36 +31,33 @@ class LossTerms(NamedTuple):
     reconstruction_acoustic: Tensor
 
 
-class CMVAE(DotProductScores, ContextRecommender):
+class CMVAE(ContentModel):
     """The variational cross-modal matcher, without teacher and without deconfounding.
 
-    Batches hold ids alone; content vectors are looked up here. The score of a video and a music is the dot product of
-    their posterior means.
+    Content vectors are looked up here. The score of a video and a track is the dot product of their posterior means.
 
     Args:
-        config: values of ``properties/model/<Model>.yaml``.
-        dataset: a built :class:`~recbole_decm.data.dataset.DecCMDataset`, the training split.
+        settings: values of ``properties/model/<Model>.yaml``.
+        inputs: the numbers of a data set, the training split's.
+        device: where the model computes.
     """
 
-    uses_content = True
-    uses_uploader_prior = False
-    settings_class: type[MatcherSettings] = MatcherSettings
+    ranks_new_videos = True
+    settings_class: ClassVar[type[MatcherSettings]] = MatcherSettings
+    settings: MatcherSettings
     loss_names: tuple[str, ...] = LossTerms._fields
     share = Share()  # the rows of a batch that this process encodes and decodes: all, where it is alone
+    log_popularity: Tensor
+    encoders: Any  # a ModuleDict of GaussianEncoder, by modality
+    decoders: Any  # a ModuleDict of FeatureDecoder, by modality
+    num_groups: int | None = None  # K, of a model that looks at the uploaders' preferences
 
-    def __init__(self, config, dataset):
-        # Not ContextRecommender's own __init__: it builds an embedding table for every token field, video ids included.
-        super(ContextRecommender, self).__init__()
-        self.settings = self.settings_class.from_config(config)
-        self.device = config["device"]
-        self.USER_ID, self.ITEM_ID = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        self.n_users, self.n_items = dataset.num(self.USER_ID), dataset.num(self.ITEM_ID)
-        self.visual, self.acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
+    def __init__(self, settings: MatcherSettings, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         self.epoch = 0
-        self._music_table: Tensor | None = None
-
+        self.adjustment = Adjustment()
         s = self.settings
-        popularity = torch.from_numpy(dataset.popularity).float().clamp(min=1)
+        popularity = torch.from_numpy(inputs.popularity).float().clamp(min=1)
         self.register_buffer("log_popularity", (popularity / popularity.sum()).log(), persistent=False)
         if s.matching == "softmax":
             self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(s.temperature)))
@@ -88,29 +86,26 @@ class CMVAE(DotProductScores, ContextRecommender):
 
     def _of_unit_length(self, q: Posterior) -> Posterior:
         return Posterior(
-            unit_length(q.mean) if self.settings.normalize_mean else q.mean,
-            unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
+            normalize(q.mean, dim=1) if self.settings.normalize_mean else q.mean,
+            normalize(q.logvar, dim=1) if self.settings.normalize_logvar else q.logvar,
         )
 
     def learned_part(self, q: Posterior) -> Posterior:
         """The part of a posterior that training shapes: all of it, unless a frozen teacher's stands beside it."""
         return q
 
-    def represent_music(self, latent: Tensor, prior: Tensor | None, music: Tensor | None = None) -> Tensor:
-        """What a video is matched with; here the latent vector (N, D) itself. DecCM fuses the confounder into it.
+    def decoding_latent(self, latent: Tensor, videos: Tensor) -> Tensor:
+        """What videos are generated from; here the tracks' latent vectors themselves.
 
         Args:
-            music: (N,) ids of the latent vectors, for what is known of the music beside its features.
+            latent: (n, D) of this process's share of the batch; videos: (B,) ids of the whole batch.
+
+        Returns:
+            (n, D).
         """
         return latent
 
-    def decoding_latent(self, latent: Tensor, videos: Tensor) -> Tensor:
-        """What the videos (B,) are generated from, given the music's latent vectors (n_r, D), which are this process's
-        share of the batch; here the vectors themselves.
-        """
-        return latent
-
-    def calculate_loss(self, interaction) -> tuple[Tensor, ...]:
+    def calculate_loss(self, interaction: Any) -> tuple[Tensor, ...]:
         """Weighted loss terms of a batch of matched pairs; RecBole's trainer minimises their sum."""
         videos, music = interaction[self.USER_ID], interaction[self.ITEM_ID]
         visual = self.visual.lookup_on(self.device, self.share.own(videos))
@@ -118,7 +113,21 @@ class CMVAE(DotProductScores, ContextRecommender):
         q_video, q_music = self.encode("visual", visual), self.encode("acoustic", acoustic)
         return self.share.average(self._terms(videos, music, visual, acoustic, q_video, q_music), len(videos))
 
-    def _terms(self, videos, music, visual, acoustic, q_video, q_music) -> tuple[Tensor, ...]:
+    def _terms(
+        self,
+        videos: Tensor,
+        music: Tensor,
+        visual: Tensor,
+        acoustic: Tensor,
+        q_video: Posterior,
+        q_music: Posterior,
+    ) -> Any:
+        """The weighted terms of a batch, by name, () float each.
+
+        Args:
+            videos, music: (B,) ids of the whole batch; visual, acoustic: (n, F) features of this process's share.
+            q_video, q_music: (n, D) posteriors of them.
+        """
         s = self.settings
         decodes = s.reconstruction_weight > 0
         if decodes or s.match_on == "sample":
@@ -150,36 +159,24 @@ class CMVAE(DotProductScores, ContextRecommender):
 
     @property
     def temperature(self) -> Tensor:
-        """What a difference of scores counts as one nat in ``matching: softmax``, () float; learned there."""
+        """How many units of score make the odds e times larger in ``matching: softmax``, () float; learned there."""
         learned = getattr(self, "log_temperature", None)
         return torch.tensor(self.settings.temperature) if learned is None else learned.exp()
 
     def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
-        """Scores of a training batch, (B, B): video i in row i, music j in column j.
+        """Scores of a training batch, (B, B): video i in row i, track j in column j.
 
         Args:
             video, tune: (B, D) latent vectors of both sides.
             videos, music: (B,) their ids.
         """
-        return video @ self.represent_music(tune, self.training_prior(videos)).T
+        return self.adjustment.training_scores(video, tune, videos, music)
 
     def pair_weights(self, music: Tensor) -> Tensor | None:
-        """What each pair of a batch counts in the matching term, (B,), by its music; None for all alike."""
-        return None
-
-    def training_prior(self, videos: Tensor) -> Tensor | None:
-        """P(k) of a training batch, (K,); None for a model without confounder."""
-        return None
-
-    def evaluation_prior(self) -> Tensor | None:
-        """P(k) at evaluation, (K,); None for a model without confounder."""
+        """What each pair of a batch counts in the matching term, (B,), by its track; None for all alike."""
         return None
 
     # --- scores ---------------------------------------------------------------------------------------------------
-    def train(self, mode: bool = True):
-        self._music_table = None  # the weights are about to change, or have changed
-        return super().train(mode)
-
     def set_validating(self, validating: bool) -> None:
         """Tell whether rankings serve to choose an epoch; the matcher ranks the same in any case."""
 
@@ -194,6 +191,10 @@ class CMVAE(DotProductScores, ContextRecommender):
         encoded = [self.encode(modality, matrix.lookup_on(self.device, ids)) for ids in blocks]
         return Posterior(torch.cat([q.mean for q in encoded]), torch.cat([q.logvar for q in encoded]))
 
+    def video_latents(self, visual: Tensor) -> Tensor:
+        """(B, F) features of any videos, on this model's device -> (B, D) posterior means."""
+        return self.encode("visual", visual).mean
+
     def query_vectors(self, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
         """Vectors of any videos, whose dot products with :meth:`music_vectors` are the scores.
 
@@ -202,28 +203,30 @@ class CMVAE(DotProductScores, ContextRecommender):
             uploaders: (B, K) preferences of the uploaders, for a model that ranks under them.
 
         Returns:
-            (B, D).
+            (B, E).
         """
-        return self.encode("visual", visual).mean
+        return self.adjustment.query(self.video_latents(visual), uploaders)
+
+    def ranking_vectors(self, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
+        """As :meth:`query_vectors`, for a ranking: the scores may be off by a constant for each video."""
+        return self.adjustment.ranking_query(self.video_latents(visual), uploaders)
 
     def uploaders_of(self, videos: Tensor) -> Tensor | None:
         """(B, K) preferences of the uploaders of (B,) video ids; None for a model without confounder."""
         return None
 
     def video_vectors(self, videos: Tensor) -> Tensor:
-        """:meth:`query_vectors` of (B,) video ids."""
+        """:meth:`query_vectors` of (B,) video ids -> (B, E)."""
         return self.query_vectors(self.visual.lookup_on(self.device, videos), self.uploaders_of(videos))
 
     def music_block(self, music: Tensor) -> Tensor:
-        """(N,) music ids -> (N, D) vectors under the evaluation prior, to be scored with :meth:`query_vectors`."""
+        """(N,) track ids -> (N, E) vectors, to be scored with :meth:`query_vectors`."""
         latent = self.encode("acoustic", self.acoustic.lookup_on(self.device, music)).mean
-        return self.represent_music(latent, self.evaluation_prior(), music)
+        return self.adjustment.key(latent, music)
 
-    def music_vectors(self) -> Tensor:
-        """(n_music, D) vectors of the catalogue under the evaluation prior; computed once per evaluation."""
-        if self._music_table is None or self.training:
-            self._music_table = torch.cat([self.music_block(ids) for ids in self.catalogue_ids(first=0)])
-        return self._music_table
+    def catalogue_vectors(self) -> Tensor:
+        """(n_tracks, E) vectors of the catalogue, padding first."""
+        return torch.cat([self.music_block(ids) for ids in self.catalogue_ids(first=0)])
 
     def catalogue_ids(self, first: int = 1) -> tuple[Tensor, ...]:
         """The ids of the catalogue from ``first`` on, in blocks to be encoded at a time; id 0 is the padding."""

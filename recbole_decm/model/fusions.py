@@ -48,7 +48,14 @@ class Fusion(Protocol):
 
 
 def centred_log_preference(priors: Tensor) -> Tensor:
-    """l_k(p) = log(p_k + 0.01) - log(1/K + 0.01), (..., K); 0 for the uniform preference."""
+    """l_k(p) = log(p_k + 0.01) - log(1/K + 0.01), (..., K); 0 for the uniform preference.
+
+    Examples:
+        >>> centred_log_preference(torch.tensor([0.5, 0.5])).abs().max().item() < 1e-6
+        True
+        >>> centred_log_preference(torch.tensor([0.9, 0.1])).gt(0).tolist()
+        [True, False]
+    """
     return (priors + LOG_FLOOR).log() - math.log(1 / priors.shape[-1] + LOG_FLOOR)
 
 
@@ -159,13 +166,20 @@ FUSIONS = {
     "mixture": MixtureFusion,
     "genre": GenreFusion,
 }
+READS_GENRES = frozenset({"genre"})
+"""Fusions whose key needs the genres of the tracks."""
 
-
-WHY_NO_RANK_CHANGES = {
-    "linear": "The linear fusion adds the same number, video . (A sum_k P(k) e_k + c), to every music of a video, "
-    "whatever P(k) is.",
+WHY_NO_RANK_CHANGES: dict[type, str] = {
+    ConfounderFusion: "The linear fusion adds the same number, video . (A sum_k P(k) e_k + c), to every music of a "
+    "video, whatever P(k) is.",
 }
 """Why a fusion cannot change a ranking, where that follows from its form."""
+
+
+def make_fusion(name: str, num_groups: int, latent_dimension: int, near_identity: bool) -> nn.Module:
+    """A fusion by its name in :data:`FUSIONS`; only the linear one can start otherwise than near the identity."""
+    start = {"near_identity": near_identity} if name == "linear" else {}
+    return FUSIONS[name](num_groups, latent_dimension, **start)
 
 
 def fused_scores(fusion: Fusion, video: Tensor, music: Tensor, priors: Tensor, genres: Tensor | None = None) -> Tensor:

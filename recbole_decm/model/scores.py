@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,11 +21,11 @@ class DotProductScores:
         """Scores of (B,) video ids with the whole catalogue as one matrix product, (B, n_music)."""
         return self.video_vectors(videos) @ self.music_vectors().T
 
-    def full_sort_predict(self, interaction) -> Tensor:
+    def full_sort_predict(self, interaction: Any) -> Tensor:
         """Scores of videos with the whole catalogue, flat: (B * n_music,)."""
         return self.score_matrix(interaction[self.USER_ID]).view(-1)
 
-    def predict(self, interaction) -> Tensor:
+    def predict(self, interaction: Any) -> Tensor:
         """Scores of given (video, music) pairs, (B,); each distinct video is encoded once."""
         videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
         video, music = self.video_vectors(videos), self.music_vectors()

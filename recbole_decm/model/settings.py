@@ -45,7 +45,7 @@ class Settings(Typed):
     """Values of a model's YAML: a subclass has a field for each key."""
 
     @classmethod
-    def from_config(cls, config) -> Self:
+    def from_config(cls, config: Any) -> Self:
         """Read and check the values; other keys of the config are not looked at.
 
         Raises:
@@ -157,7 +157,7 @@ class DecCMSettings(MatcherSettings):
     )
 
 
-def lack_of_negatives(config) -> str | None:
+def lack_of_negatives(config: Any) -> str | None:
     """What to say where the batch of all processes together has fewer pairs than ``num_negatives`` + 1; else None.
 
     One process can go on with those it has: every other pair of a batch is a negative then.

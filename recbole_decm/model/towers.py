@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recbole_decm.model.normed_linear import fits, normed_linear
-from recbole_decm.model.reconstruction import linear_reconstruction_error, reconstruction_error
+from recbole_decm.model import kernels
 
 
 class Posterior(NamedTuple):
@@ -34,10 +33,7 @@ class Posterior(NamedTuple):
 
 
 class Dropout(nn.Module):
-    """Dropout that draws eight decisions from each random word: torch's own draws one by one on a CPU.
-
-    The probability is rounded to a multiple of 1/256, and what is kept is scaled by the rounded one, so that the
-    expectation is exact. On other devices it is torch's dropout.
+    """Dropout by :func:`recbole_decm.model.kernels.keep_mask` on a CPU; on other devices it is torch's dropout.
 
     Args:
         prob: share of the entries that are set to 0 in training, at least 0 and below 1.
@@ -65,16 +61,9 @@ class Dropout(nn.Module):
         """0 where an entry is dropped and 1 where it is kept, of the shape and type of ``values``, and the factor that
         makes up for what is dropped; (None, 1) where nothing is dropped.
         """
-        dropped = min(round(self.prob * 256), 255)
-        if not self.training or dropped == 0:
+        if not self.training or round(self.prob * 256) == 0:
             return None, 1.0
-        words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
-        keep = torch.empty_like(values)  # a product with 0 and 1 is vectorised, torch.where and masked_fill are not
-        torch.ge(words.view(torch.uint8)[: values.numel()].view(values.shape), dropped, out=keep)
-        return keep, 256 / (256 - dropped)
-
-
-_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
+        return kernels.keep_mask(values, self.prob)
 
 
 class GaussianEncoder(nn.Module):
@@ -102,8 +91,8 @@ class GaussianEncoder(nn.Module):
         """(B, F) -> posterior with (B, D) mean and logvar."""
         heads = (self.mean, self.logvar)  # side by side in one product
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
-        if fits(self.norm, features):
-            both = normed_linear(features, self.norm, *self.dropout.mask(features), weight, bias)
+        if kernels.fits(self.norm, features):
+            both = kernels.normed_linear(features, self.norm, *self.dropout.mask(features), weight, bias)
         else:
             hidden, scale = self.dropout.unscaled(self.norm(features))
             both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
@@ -137,8 +126,8 @@ class FeatureDecoder(nn.Module):
         """Mean squared error of the features (B, F) generated from (B, D) latent vectors, () float."""
         linear = self.layers[-1]
         if not isinstance(linear, nn.Linear) or torch.is_autocast_enabled(latent.device.type):
-            return reconstruction_error(self(latent).to(features.dtype), features)
-        return linear_reconstruction_error(self.layers[:-1](latent), linear.weight, linear.bias, features)
+            return kernels.reconstruction_error(self(latent).to(features.dtype), features)
+        return kernels.linear_error(self.layers[:-1](latent), linear.weight, linear.bias, features)
 
 
 def _is_half(values: Tensor) -> bool:

@@ -20,7 +20,7 @@ import torch.multiprocessing as mp
 from recbole_decm import errors
 from recbole_decm.errors import DecCMError, DistributedError
 from recbole_decm.parallel.group import host_store, joined, reach_store
-from recbole_decm.parallel.processes import Processes
+from recbole_decm.parallel.processes import Processes, cores
 
 _GRACE = 3.0  # seconds the other processes have to say why they fail, too, and then to end
 
@@ -60,11 +60,11 @@ def in_processes(work: Callable[..., Any], arguments: tuple, processes: Processe
     return pickle.loads(reports[0][1])
 
 
-def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, work, arguments: tuple) -> None:
+def _enter(local_rank: int, senders: list, processes: Processes, cuda: bool, work: Any, arguments: tuple) -> None:
     """What a new process does: join the group, work, report."""
     report = senders[local_rank]
     if "OMP_NUM_THREADS" not in os.environ:  # otherwise each process takes all cores
-        torch.set_num_threads(max(1, _cores() // processes.here))
+        torch.set_num_threads(max(1, cores() // processes.here))
     try:
         with joined(processes, local_rank, reach_store(processes), cuda):
             result = work(local_rank, *arguments)
@@ -92,10 +92,6 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _wait(started: Sequence, receivers: Sequence, reports: dict[int, tuple]) -> dict[int, int]:
     """Wait for all processes or, once one has failed, as long as the grace; reports are taken in meanwhile.
 
@@ -118,7 +114,7 @@ def _wait(started: Sequence, receivers: Sequence, reports: dict[int, tuple]) -> 
         connection.wait([*running, *silent], None if left == float("inf") else left)
 
 
-def _received(receiver) -> tuple:
+def _received(receiver: Any) -> tuple:
     try:
         return receiver.recv()
     except (EOFError, OSError, pickle.UnpicklingError):  # killed in the middle of it

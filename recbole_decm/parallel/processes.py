@@ -54,6 +54,11 @@ class Processes:
         return cls(here, total, first, str(values.get("ip") or "localhost"), port)
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def started_by_launcher() -> bool:
     """Whether torchrun, or another launcher that sets its variables, started this process as one of several."""
     return "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"

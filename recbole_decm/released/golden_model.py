@@ -16,11 +16,14 @@ from torch import Tensor
 
 from recbole_decm.config.values import read_yaml
 from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.io.shipped import shipped
 from recbole_decm.metrics.ranking import ipw_ndcg, ipw_recall
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM, DeconfoundedLossTerms
 from recbole_decm.model.objectives import OBJECTIVES
+from recbole_decm.model.settings import DecCMSettings
+from recbole_decm.model.teachers import ComputedPosteriors
 from recbole_decm.released.golden import METRIC, METRIC_INPUTS, Golden, candidates_fit
 from recbole_decm.released.names import released_entries, to_ours
 from recbole_decm.training.checkpoint import load_weights
@@ -34,24 +37,17 @@ class _ExactMatrix(FeatureMatrix):
         return self.values[self.row_of_id[ids]]
 
 
-class _BatchDataset:
-    """The batch of a golden file as the data set that DecCM's constructor reads: pair i is video i + 1, music i + 1."""
-
-    visual_field, acoustic_field = "visual", "acoustic"
-
-    def __init__(self, golden: Golden):
-        rows = torch.arange(golden.batch + 1).sub(1).clamp(min=0)  # id 0 is RecBole's padding
-        batch = {"visual": golden.tensor("in.video"), "acoustic": golden.tensor("in.music")}
-        self.features = {name: _ExactMatrix(name, values, rows) for name, values in batch.items()}
-        prior = golden.tensor("in.prior")
-        self.uploader_prior = torch.cat([torch.zeros_like(prior[:1]), prior])
-        self.prior_mean = prior.mean(dim=0)
-        self.popularity = np.ones(golden.batch + 1, dtype=np.int64)
-        self._ids = golden.batch + 1
-
-    def num(self, _field: str) -> int:
-        """Ids of videos, and of music, padding included."""
-        return self._ids
+def _inputs(golden: Golden) -> ModelInputs:
+    """The batch of a golden file: pair i is video i + 1 and track i + 1."""
+    rows = torch.arange(golden.batch + 1).sub(1).clamp(min=0)  # id 0 is RecBole's padding
+    prior = golden.tensor("in.prior")
+    return ModelInputs.of_features(
+        _ExactMatrix("visual", golden.tensor("in.video"), rows),
+        _ExactMatrix("acoustic", golden.tensor("in.music"), rows),
+        priors=torch.cat([torch.zeros_like(prior[:1]), prior]),
+        prior_mean=prior.mean(dim=0),
+        popularity=np.ones(golden.batch + 1, dtype=np.int64),
+    )
 
 
 def build_model(golden: Golden) -> tuple[DecCM, DecCMTeacher | None]:
@@ -60,17 +56,15 @@ def build_model(golden: Golden) -> tuple[DecCM, DecCMTeacher | None]:
     Raises:
         CheckpointError: weights whose names or shapes are not those of the released code.
     """
-    config = {**read_yaml(shipped("properties") / "model" / "DecCM.yaml"), "objective": "released"}
-    config |= {**OBJECTIVES["released"], **golden.settings, "dropout_prob": 0.0, "sampling_noise": 0.0}
-    config |= {"device": torch.device("cpu"), "USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id"}
-    config |= {"feature_residency": "host"}
-    model = DecCM(config, _BatchDataset(golden)).double()
+    values = {**read_yaml(shipped("properties") / "model" / "DecCM.yaml"), "objective": "released"}
+    values |= {**OBJECTIVES["released"], **golden.settings, "dropout_prob": 0.0, "sampling_noise": 0.0}
+    model = DecCM(DecCMSettings.from_config(values), _inputs(golden), "cpu").double()
     load_state(model, golden)
     if not golden.teacher_state:
         return model, None
     weights = to_ours(golden.teacher_state, replace(golden.sizes, groups=None), golden.path, "state.t_net.")
-    teacher = teacher_view(model, config, weights, golden.path)
-    model.attach_teacher(teacher)
+    teacher = teacher_view(model, values, weights, golden.path)
+    model.attach_teacher(ComputedPosteriors(teacher))
     return model, teacher
 
 
@@ -114,7 +108,7 @@ def _tensors(model: DecCM, ids: Tensor) -> dict[str, Tensor]:
         "video_from_music": model.decoders["visual"](z_music),
         "music_from_video": model.decoders["acoustic"](z_video),
     }
-    for name, guide in zip(("video", "music"), model.teacher or (), strict=False):
+    for name, guide in zip(("video", "music"), model.teacher.of_all() if model.teacher.present else (), strict=False):
         found |= {f"teacher_mu_{name}": guide.mean[ids], f"teacher_logvar_{name}": guide.logvar[ids]}
     return found
 
@@ -128,14 +122,14 @@ def _terms(model: DecCM, ids: Tensor) -> dict[str, Tensor]:
         "kl_music": released.kl_music,
         "reconstruction": released.reconstruction_visual + released.reconstruction_acoustic,
     }
-    if model.teacher is not None:
+    if model.teacher.present:
         textbook = _unweighted(model, ids, "kl")
         found["teacher_kl_released"] = released.teacher_video + released.teacher_music
         found["teacher_kl_textbook"] = textbook.teacher_video + textbook.teacher_music
     return found
 
 
-def _unweighted(model: DecCM, ids: Tensor, teacher_kl: str) -> DeconfoundedLossTerms:
+def _unweighted(model: DecCM, ids: Tensor, teacher_kl: Any) -> DeconfoundedLossTerms:
     weighted = model.settings
     ones: dict[str, Any] = {"kl_weight": 1.0, "reconstruction_weight": 1.0, "teacher_weight": 1.0}
     ones |= {"music_loss_factor": 0.0, "teacher_kl": teacher_kl}

@@ -12,8 +12,7 @@ import numpy as np
 
 from recbole_decm.errors import DataError
 from recbole_decm.io.atomic import write_atomic
-from recbole_decm.io.folders import replacing
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import replacing_folders, write_text
 from recbole_decm.released.layout import ReleasedData, read_pgc, read_ugc, require_files, row_bar
 
 _BLOCK_ROWS = 8_192
@@ -82,7 +81,7 @@ def import_released(
             if expected != found:
                 raise DataError(f"{pgc}: expected {expected} {what} dimensions, as in {ugc}, found {found}.")
     folders = [out / name, *([out / f"{name}-pgc"] if teacher else [])]
-    with replacing(folders, overwrite) as targets:
+    with replacing_folders(folders, overwrite) as targets:
         for target, data, yaml in zip(targets, (student, teacher), (_UGC_YAML, _PGC_YAML), strict=False):
             if data is not None:
                 _write(data, target, target.name, yaml, show_progress)

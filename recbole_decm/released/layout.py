@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from recbole_decm.data.features import check_finite
-from recbole_decm.data.priors import SUM_TOLERANCE
+from recbole_decm.data.priors import are_probabilities
 from recbole_decm.errors import DataError
+from recbole_decm.io.npy import check_finite
 from recbole_decm.released.objects import numbers, short, whole_numbers
 from recbole_decm.released.unpickle import load_array
 
@@ -154,7 +154,7 @@ def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.nda
         raise DataError(
             f"{train.path}, row {row}: expected a prior of {lengths[0]} numbers, found {short(rows[row, 3])}."
         )
-    bad = np.flatnonzero(~_are_probabilities(prior))
+    bad = np.flatnonzero(~are_probabilities(prior))
     if bad.size:
         raise DataError(
             f"{train.path}, row {bad[0]}: expected a prior of probabilities that sum to 1, "
@@ -162,16 +162,12 @@ def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.nda
         )
     path = folder / "user_prior_mean.npy"
     mean = numbers(load_array(path)) if path.is_file() else prior.mean(axis=0)
-    if mean is None or mean.shape != (prior.shape[1],) or not _are_probabilities(mean[None])[0]:
+    if mean is None or mean.shape != (prior.shape[1],) or not are_probabilities(mean[None])[0]:
         found = "something else" if mean is None else mean.tolist()
         raise DataError(f"{path}: expected {prior.shape[1]} probabilities, found {found}.")
     full = np.tile(mean, (videos, 1))
     full[train.video] = prior
     return full
-
-
-def _are_probabilities(rows: np.ndarray) -> np.ndarray:
-    return (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)
 
 
 def _genres(train: Pairs, rows: np.ndarray, music: int, groups: int) -> list[list[int]]:

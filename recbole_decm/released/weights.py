@@ -99,7 +99,7 @@ def import_weights(
     latent = len(own[_LATENT_FROM]) if _LATENT_FROM in own and own[_LATENT_FROM].dim() == 1 else 1
     values = {"objective": "released", "latent_dimension": max(latent, 1), "state": "WARNING"}
     config = DecCMConfig(name, dataset, config_dict=values, arguments=arguments)
-    model, _ = build(config, {})
+    model, _ = build(config)
     groups = len(model.prior_mean) if name == "DecCM" else None
     sizes = Sizes(model.visual.dim, model.acoustic.dim, model.settings.latent_dimension, groups)
     parameters = to_ours(own, sizes, weights, "t_net." if teacher else "")

@@ -202,7 +202,7 @@ def _p(value: float | None) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("recbole_decm.benchmark", "templates"),
+        loader=PackageLoader("recbole_decm.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -214,4 +214,4 @@ def _environment() -> Environment:
 
 
 def _asset(name: str) -> str:
-    return files("recbole_decm.benchmark").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
+    return files("recbole_decm.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")

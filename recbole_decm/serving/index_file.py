@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from recbole_decm.errors import DataError, ResourceError
 from recbole_decm.io.resources import require_disk, require_memory
+from recbole_decm.io.write import replacing
 from recbole_decm.serving.index import IndexOptions, VectorIndex, faiss
 
 _MAGIC = b"recbole-decm-index"
@@ -34,23 +34,13 @@ def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) ->
     header = {"version": VERSION, "options": asdict(index.options), "radius": index.radius, "effort": index.effort}
     header |= {"count": len(index), "dim": index.dim, "belongs_to": dict(belongs_to)}
     text = json.dumps(header).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
     try:
-        faiss().write_index(index.raw, name)
-        with open(name, "ab") as file:
-            file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except (OSError, RuntimeError) as error:  # faiss raises RuntimeError where a write fails
-        os.unlink(name)
+        with replacing(path) as name:
+            faiss().write_index(index.raw, str(name))
+            with name.open("ab") as file:
+                file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
+    except RuntimeError as error:  # faiss's, where a write fails
         raise ResourceError(f"{path}: expected to write the index, but {_first_line(error)}.") from error
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def read_index_header(path: Path) -> dict:

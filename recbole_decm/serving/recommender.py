@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +11,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_decm.errors import ConfigError, ResourceError
+from recbole_decm.data.catalogue import Catalogue
+from recbole_decm.errors import ConfigError
+from recbole_decm.io.digest import new_digest
+from recbole_decm.io.write import replacing
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.model.decm import DecCM
 from recbole_decm.serving import index as indexes
-from recbole_decm.serving.catalogue import Catalogue, content_model, serving_model
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index
 from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.search import VIDEO_BLOCK
-from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors, ranks_by_dot_product
-from recbole_decm.serving.videos import DatasetVideos, VideoBlock, Videos, open_videos
-from recbole_decm.training.checkpoint import load_weights, read_checkpoint
-from recbole_decm.training.evaluate import restored_config
-from recbole_decm.training.run import build
+from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
+from recbole_decm.serving.videos import VideoBlock, Videos, videos_in_memory
 
 RECALL_SAMPLE = 512
 _Progress = Callable[[int], object]
@@ -60,6 +55,27 @@ class Recommender:
 
     def _queries(self, videos: VideoBlock) -> np.ndarray:
         return query_vectors(self.model, videos.visual, videos.uploaders).float().cpu().numpy()
+
+    def recommend(self, visual: Any, k: int = 10, uploaders: Any = None) -> pd.DataFrame:
+        """The top tracks for some videos, from their features in memory.
+
+        Args:
+            visual: (B, F) finite floats, of the extractor that the model was trained with.
+            k: length of each list; at most the tracks of the catalogue.
+            uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them.
+
+        Returns:
+            One line for each video and rank: ``row`` (of ``visual``, from 0), ``rank`` (from 1), ``music_id`` and
+            ``score``.
+
+        Raises:
+            DataError: features or preferences of another shape, or no finite numbers.
+            ConfigError: ``k`` is below 1 or above the size of the catalogue; preferences are needed and not given.
+        """
+        if not 1 <= k <= self.music.count:
+            raise ConfigError(f"k: expected a number from 1 to {self.music.count}, the tracks, found {k}.")
+        videos = videos_in_memory(visual, self.model.visual.dim, uploaders, self.model.num_groups)
+        return pd.concat(self.frames(videos, k), ignore_index=True)
 
     def frames(self, videos: Videos, k: int, block: int = VIDEO_BLOCK) -> Iterator[pd.DataFrame]:
         """The recommendations of all videos, ``block`` at a time.
@@ -99,11 +115,10 @@ class Recommender:
             DataError: the file is damaged, or belongs to another model or catalogue.
             ResourceError: not enough memory or disk.
         """
-        if not ranks_by_dot_product(self.model):
+        if not self.model.adjustment.ranks_by_dot_product:
             raise ConfigError(
-                f"--index: expected exact, since backdoor: exact with confounder_fusion: "
-                f"{self.model.settings.confounder_fusion} sums probabilities over the groups and is no dot product, "  # type: ignore[attr-defined]
-                f"found {options.kind}."
+                "--index: expected exact, since backdoor: exact with this confounder_fusion sums probabilities over "
+                f"the groups and is no dot product, found {options.kind}."
             )
         index = self._obtain_index(options, file, on_rows)
         sample = videos.sample(RECALL_SAMPLE)
@@ -129,9 +144,9 @@ class Recommender:
     def _owner(self) -> dict[str, str]:
         """What the catalogue's vectors depend on."""
         settings = asdict(self.model.settings)
-        if isinstance(self.model, DecCM) and not (settings["backdoor"] != "none" and self.model.folds_prior):
-            del settings["inference_prior"]  # it is on the video's side
-        digest = hashlib.blake2b(repr(sorted(settings.items())).encode(), digest_size=8)
+        if not self.model.adjustment.tracks_hold_prior:
+            settings.pop("inference_prior", None)  # it is on the video's side
+        digest = new_digest(repr(sorted(settings.items())).encode())
         for name in sorted(self._weights):
             digest.update(name.encode() + self._weights[name].cpu().numpy().tobytes())
         return {
@@ -139,62 +154,6 @@ class Recommender:
             "checkpoint": digest.hexdigest(),
             "catalogue": self.catalogue.digest(),
         }
-
-
-@dataclass(frozen=True)
-class VideoChoice:
-    """Which videos to recommend for: a file of features, or else a split of the data set.
-
-    Attributes:
-        file: ``.npy`` (N, F); uploaders: ``.npy`` (N, K), for a model that ranks under the uploaders' preferences.
-        split: ``test`` or ``all``.
-    """
-
-    file: Path | None = None
-    uploaders: Path | None = None
-    split: str = "test"
-
-
-def open_recommender(
-    checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
-) -> tuple[Recommender, Videos]:
-    """Load a checkpoint, the catalogue, and the videos to recommend for.
-
-    For a file of videos, neither the interactions nor the videos of the data set are read.
-
-    Args:
-        arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` ranks the
-            catalogue of another data set.
-
-    Raises:
-        DecCMError: bad checkpoint, config, data or file of videos.
-    """
-    content = read_checkpoint(checkpoint)
-    content_model(content["model"])
-    config = restored_config(content, arguments)
-    if choice.file is not None:
-        model, catalogue = serving_model(content, config, checkpoint)
-        groups = model.num_groups if isinstance(model, DecCM) else None
-        videos: Videos = open_videos(choice.file, model.visual.dim, choice.uploaders, groups)
-        return Recommender(model, catalogue, content["state_dict"]), videos
-    if choice.uploaders is not None:
-        raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
-    return _of_dataset(content, config, checkpoint, choice.split)
-
-
-def _of_dataset(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Recommender, Videos]:
-    model, loaders = build(config, {})
-    load_weights(model, content["state_dict"], checkpoint)
-    model.eval()
-    dataset = loaders[0]._dataset
-    if split == "test" and loaders[2] is None:
-        raise ConfigError("--split: expected all, since the data set has no test split, found test.")
-    ids = loaders[2].users if split == "test" else np.arange(1, dataset.user_num)
-    tokens = dataset.field2id_token[dataset.iid_field][1:]
-    reads_genres = getattr(model, "genres", None) is not None
-    catalogue = Catalogue(tokens, model.acoustic, dataset.genre_membership if reads_genres else None)
-    videos = DatasetVideos(model, ids, dataset.field2id_token[dataset.uid_field])
-    return Recommender(model, catalogue, content["state_dict"]), videos
 
 
 def write_tables(frames: Iterable[pd.DataFrame], path: Path, on_videos: _Progress = _ignore) -> int:
@@ -210,22 +169,9 @@ def write_tables(frames: Iterable[pd.DataFrame], path: Path, on_videos: _Progres
         ResourceError: the disk is full or the folder cannot be written to.
     """
     lines = 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ResourceError(f"{path}: expected to write the file, but {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            for frame in frames:
-                frame.to_csv(file, index=False, header=not lines, float_format="%.7g", lineterminator="\n")
-                lines += len(frame)
-                on_videos(int((frame["rank"] == 1).sum()))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            raise ResourceError(f"{path}: expected to write the file, but {error.strerror}.") from error
-        raise
+    with replacing(path) as name, name.open("w", encoding="utf-8", newline="") as file:
+        for frame in frames:
+            frame.to_csv(file, index=False, header=not lines, float_format="%.7g", lineterminator="\n")
+            lines += len(frame)
+            on_videos(int((frame["rank"] == 1).sum()))
     return lines

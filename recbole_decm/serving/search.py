@@ -127,6 +127,11 @@ def top_k(
 
     Raises:
         ValueError: k or a block size below 1; vectors of different lengths.
+
+    Examples:
+        >>> scores, rows = top_k(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.2, 9.0], [0.9, 0.0], [0.5, 1.0]]), k=2)
+        >>> rows.tolist()
+        [[1, 2]]
     """
     if min(k, video_block, music_block) < 1:
         raise ValueError(f"expected k and block sizes of at least 1, found {k}, {video_block} and {music_block}")

@@ -16,32 +16,14 @@ from torch import Tensor
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.resources import free_memory
-from recbole_decm.model.backdoor import ConfounderFusion
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.model.decm import DecCM
 from recbole_decm.serving.adjusted import adjusted_top_k
 from recbole_decm.serving.search import MUSIC_BLOCK, VIDEO_BLOCK, top_k
 
 
-def is_adjusted(model: CMVAE) -> bool:
-    """Whether the score is the exact adjustment, ``backdoor: exact``."""
-    return isinstance(model, DecCM) and model.settings.backdoor == "exact"
-
-
-def ranks_by_dot_product(model: CMVAE) -> bool:
-    """Whether dot products of :func:`query_vectors` and :class:`CatalogueVectors` rank as the model does."""
-    if not is_adjusted(model):
-        return True
-    assert isinstance(model, DecCM)
-    known = not isinstance(model.prior_choice, str) and max(model.prior_choice) == 1
-    return known or isinstance(model.fusion, ConfounderFusion)
-
-
 @torch.no_grad()
 def query_vectors(model: CMVAE, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
-    """The videos' vectors, whose dot products with the catalogue's are the model's scores.
-
-    Of ``backdoor: exact``, where :func:`ranks_by_dot_product`, they differ from them by a constant a video.
+    """The videos' vectors, whose dot products with the catalogue's rank as the model does, where any do.
 
     Args:
         visual: (B, F) features.
@@ -50,17 +32,11 @@ def query_vectors(model: CMVAE, visual: Tensor, uploaders: Tensor | None = None)
     Raises:
         ConfigError: the model ranks under the uploaders' preferences, and none are given.
     """
-    visual = visual.to(model.device)
-    if isinstance(model, DecCM):
-        uploaders = _checked(model, uploaders)
-        if is_adjusted(model):
-            priors = model.evaluation_priors(len(visual), uploaders)
-            return model.fusion.query(CMVAE.query_vectors(model, visual), priors)
-    return model.query_vectors(visual, uploaders)
+    return model.ranking_vectors(visual.to(model.device), _checked(model, uploaders))
 
 
-def _checked(model: DecCM, uploaders: Tensor | None) -> Tensor | None:
-    if model.settings.backdoor != "none" and model.prior_choice == "uploader" and uploaders is None:
+def _checked(model: CMVAE, uploaders: Tensor | None) -> Tensor | None:
+    if model.adjustment.needs_uploaders and uploaders is None:
         raise ConfigError(
             "inference_prior: expected mean, uniform or probabilities where the uploaders' preferences are not given, "
             "found uploader. Give them with --uploaders, or rank under another prior: --inference_prior=uniform."
@@ -122,16 +98,12 @@ def exact_top_k(
     Returns:
         scores (B, k) and rows (B, k) of the catalogue, as of :func:`~recbole_decm.serving.search.top_k`.
     """
-    if ranks_by_dot_product(model):
+    if model.adjustment.ranks_by_dot_product:
         return top_k(query_vectors(model, visual, uploaders), music, k)
-    assert isinstance(model, DecCM)
-    latent = CMVAE.query_vectors(model, visual.to(model.device))
-    priors = model.evaluation_priors(len(latent), _checked(model, uploaders))
-    groups = torch.eye(model.num_groups, dtype=latent.dtype, device=latent.device)
+    latent, uploaders = model.video_latents(visual.to(model.device)), _checked(model, uploaders)
     parts = []
-    for rows in range(0, len(latent), VIDEO_BLOCK):
-        part = latent[rows : rows + VIDEO_BLOCK]
-        queries = torch.stack([model.fusion.query(part, group.expand(len(part), -1)) for group in groups])
-        temperature = model.settings.backdoor_temperature
-        parts.append(adjusted_top_k(queries, lambda: music, priors[rows : rows + VIDEO_BLOCK], temperature, k))
+    for start in range(0, len(latent), VIDEO_BLOCK):
+        rows = slice(start, start + VIDEO_BLOCK)
+        part = model.adjustment.group_queries(latent[rows], None if uploaders is None else uploaders[rows])
+        parts.append(adjusted_top_k(part.queries, lambda: music, part.priors, part.temperature, k))
     return torch.cat([scores for scores, _ in parts]), torch.cat([rows for _, rows in parts])

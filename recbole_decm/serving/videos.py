@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_decm.data.features import check_finite
-from recbole_decm.data.priors import SUM_TOLERANCE
+from recbole_decm.data.priors import check_probabilities
 from recbole_decm.errors import DataError
+from recbole_decm.io.npy import check_finite, open_matrix
 from recbole_decm.model.cmvae import CMVAE
 
 
@@ -110,33 +110,49 @@ def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, grou
                 f"{uploaders}: expected {len(visual)} rows, one a video of {path}, found {len(preferences)}."
             )
         check_finite(preferences, "uploader preferences", str(uploaders))
-        _check_probabilities(preferences, uploaders)
+        check_probabilities(preferences, lambda row: f"{uploaders}, row {row}")
     return FileVideos(visual, preferences)
 
 
-def _open(path: Path, what: str, dim: int | None) -> np.ndarray:
+def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups: int | None = None) -> FileVideos:
+    """Check features and preferences in memory; a video's label is its row.
+
+    Args:
+        visual: (B, F); uploaders: (B, K) or None; visual_dim, groups: F and K of the model.
+
+    Raises:
+        DataError: another shape or type, not finite, no probabilities.
+    """
+    features = _matrix(visual, "visual features", visual_dim)
+    if uploaders is None:
+        return FileVideos(features, None)
+    preferences = _matrix(uploaders, "uploader preferences", groups)
+    if len(preferences) != len(features):
+        raise DataError(
+            f"uploader preferences: expected {len(features)} rows, one per video, found {len(preferences)}."
+        )
+    check_probabilities(preferences, lambda row: f"uploader preferences, row {row}")
+    return FileVideos(features, preferences)
+
+
+def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: expected a .npy file of {what}, found none.") from error
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{path}: expected a .npy file of plain numbers, but {error}.") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind != "f":
-        found = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "an archive"
-        raise DataError(f"{path}: expected a 2-D matrix of floats ({what}), found {found}.")
+        matrix = np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{what}: expected a matrix of numbers, but {error}.") from error
+    if matrix.ndim != 2 or not len(matrix) or (dim is not None and matrix.shape[1] != dim):
+        raise DataError(f"{what}: expected at least one row of {dim} numbers, found the shape {matrix.shape}.")
+    check_finite(matrix, what, what)
+    return matrix
+
+
+def _open(path: Path, what: str, dim: int | None) -> np.ndarray:
+    values = open_matrix(path, what)
     if dim is not None and values.shape[1] != dim:
         raise DataError(
             f"{path}: expected {what} of {dim} columns, as the checkpoint was trained with, found {values.shape[1]}."
         )
     return values
-
-
-def _check_probabilities(values: np.ndarray, path: Path) -> None:
-    sums = values.sum(axis=1, dtype=np.float64)
-    bad = np.flatnonzero((values < 0).any(axis=1) | (np.abs(sums - 1) > SUM_TOLERANCE))
-    if bad.size:
-        found = values[bad[0]].min() if (values[bad[0]] < 0).any() else sums[bad[0]]
-        raise DataError(f"{path}, row {bad[0]}: expected probabilities that sum to 1, found {found:.6g}.")
 
 
 def _single(values: np.ndarray) -> Tensor:

@@ -159,6 +159,11 @@ def simulate(config: SimulationConfig, progress: Callable[[int], None] = lambda 
 
     Args:
         progress: told the number of choices that were just drawn.
+
+    Examples:
+        >>> small = simulate(SimulationConfig.of(videos=60, music=20, confounding=1.5, seed=1))
+        >>> type(small).__name__, small.config.confounding
+        ('Simulation', 1.5)
     """
     seeds = np.random.SeedSequence(config.seed).spawn(8)
     rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -185,7 +190,12 @@ def draw_world(config: SimulationConfig, rng: np.random.Generator) -> World:
 
 
 def genre_sizes(shares: tuple[float, ...], count: int) -> np.ndarray:
-    """Whole numbers of music a genre that sum to ``count``, by largest remainder; every genre has at least one."""
+    """Whole numbers of music a genre that sum to ``count``, by largest remainder; every genre has at least one.
+
+    Examples:
+        >>> genre_sizes((0.5, 0.25, 0.25), 8).tolist()
+        [4, 2, 2]
+    """
     exact = np.array(shares) * count
     sizes = np.floor(exact).astype(np.int64)
     sizes[np.argsort(sizes - exact, kind="stable")[: count - sizes.sum()]] += 1

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recbole_decm.io.atomic import write_atomic
-from recbole_decm.io.folders import replacing
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import replacing_folders, write_text
 from recbole_decm.simulation.causal import Catalogue, Simulation, SimulationConfig, features
 from recbole_decm.simulation.references import Truth, references
 
@@ -65,7 +65,7 @@ def write_simulation(simulation: Simulation, out: Path, name: str, command: str 
     Raises:
         ConfigError: the folder exists and ``overwrite`` is not set.
     """
-    with replacing([out / name, out / f"{name}-pgc"], overwrite) as (ugc, pgc):
+    with replacing_folders([out / name, out / f"{name}-pgc"], overwrite) as (ugc, pgc):
         _write_ugc(simulation, ugc, name, command)
         _write_pgc(simulation, pgc, f"{name}-pgc", name, command)
     return out / name
@@ -131,7 +131,17 @@ def _write_pairs(path: Path, videos: np.ndarray, choice: np.ndarray, music: np.n
     write_atomic(path, {"video_id:token": videos.tolist(), "music_id:token": music[choice].tolist()})
 
 
-def _write_features(simulation, folder, name, video_latent, catalogue: Catalogue, user, item, rngs, noise):
+def _write_features(
+    simulation: Simulation,
+    folder: Path,
+    name: str,
+    video_latent: np.ndarray,
+    catalogue: Catalogue,
+    user: dict,
+    item: dict,
+    rngs: Any,
+    noise: float,
+) -> list[np.ndarray]:
     """Write .user and .item with the vectors in them, or beside them as .npy; returns both matrices as written."""
     config, world = simulation.config, simulation.world
     parts = [
@@ -162,7 +172,7 @@ def _stream_npy(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, int]
     mapped.flush()
 
 
-def _write_yaml(simulation, path: Path, head: str, name: str, text: bool, command: str) -> None:
+def _write_yaml(simulation: Simulation, path: Path, head: str, name: str, text: bool, command: str) -> None:
     lines = [head, "" if text else _FILES_YAML.format(name=name), "\n# How these files were written:\n"]
     lines += [f"#   {command}\n"] if command else []
     lines += [f"#   {key}: {value}\n" for key, value in asdict(simulation.config).items()]

@@ -15,6 +15,7 @@ import numpy as np
 
 from recbole_decm.errors import DataError
 from recbole_decm.metrics.genres import genre_counts, genre_share, majority_genre
+from recbole_decm.metrics.ranking import top_lists
 
 FIT_ROWS = 20_000
 """Training videos the ceiling is fitted on; more change its third digit and cost memory."""
@@ -71,9 +72,7 @@ def top_by_match(video: np.ndarray, music: np.ndarray, k: int) -> np.ndarray:
     step = max(1, _BLOCK_CELLS // len(music))
     for start in range(0, len(video), step):
         match = video[start : start + step] @ music.T
-        part = np.argpartition(-match, k - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(match, part, axis=1), axis=1, kind="stable")
-        top[start : start + step] = np.take_along_axis(part, order, axis=1)
+        top[start : start + step] = top_lists(match, k)
     return top
 
 

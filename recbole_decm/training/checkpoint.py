@@ -7,9 +7,7 @@ epoch alone.
 
 from __future__ import annotations
 
-import os
 import random
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from recbole_decm.errors import CheckpointError
+from recbole_decm.errors import CheckpointError, ResourceError
+from recbole_decm.io.write import replacing
 
 FORMAT = "recbole-decm"
 VERSION = 1
@@ -94,19 +93,18 @@ def restore_random_states(states: dict[str, Any], generator: torch.Generator) ->
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint so that a reader, or a crash, sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a checkpoint so that a reader, or a crash, sees the old file or the whole new one.
+
+    Raises:
+        ResourceError: the disk is full, or the place cannot be written to.
+    """
+    whole = {"format": FORMAT, "version": VERSION, **encode(content)}
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save({"format": FORMAT, "version": VERSION, **encode(content)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+        with replacing(path) as name:
+            torch.save(whole, name)
+    except RuntimeError as error:  # torch's, where a write fails
+        reason = str(error).split("\n")[0][:200]
+        raise ResourceError(f"{path}: expected to write the checkpoint, but {reason}.") from error
 
 
 def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_decm.config.config import RECBOLE_PROPERTIES, DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.config.values import parse_arguments, read_config_files, read_yaml, take_config_files
-from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.io.shipped import shipped
 from recbole_decm.training.checkpoint import read_checkpoint
-from recbole_decm.training.run import build, plain_metrics, result_path, timed, write_result
+from recbole_decm.training.run import build, load, plain_metrics, result_path, timed, write_result
 from recbole_decm.training.trainers import trainer_class
 
 
@@ -25,7 +25,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     files = read_config_files(take_config_files(given))
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
-    kept = _EVALUATION_KEYS | _model_keys(content["model"])
+    kept = having(Role.EVALUATION) | _model_keys(content["model"])
     values = {key: value for key, value in content["config"].items() if key in kept}
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
@@ -47,37 +47,23 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     config = restored_config(content, arguments)
     result_file = result_path(config)
     seconds: dict[str, float] = {}
-    model, (train_data, *eval_data) = build(config, seconds)
+    with timed(seconds, "load"):
+        splits = load(config)
+    model, _ = build(config, splits)
     trainer = trainer_class(config)(config, model)
-    trainer.eval_collector.data_collect(train_data)
-    extra_data = extra_test_loaders(config, (train_data, *eval_data))
+    trainer.eval_collector.data_collect(splits.train)
     with timed(seconds, "test"):
         with trainer.choosing_epoch():
-            valid = plain_metrics(trainer.evaluate(eval_data[0], model_file=checkpoint))
-        test = plain_metrics(trainer.evaluate(eval_data[1], model_file=checkpoint))
+            valid = plain_metrics(trainer.evaluate(splits.valid, model_file=checkpoint))
+        test = plain_metrics(trainer.evaluate(splits.test, model_file=checkpoint))
         extra = {
             f"test_{name}": plain_metrics(trainer.evaluate(data, model_file=checkpoint))
-            for name, data in extra_data.items()
+            for name, data in splits.extra.items()
         }
     if result_file:
         result = extra | {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
-        write_result(
-            result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(train_data._dataset)}
-        )
+        write_result(result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(splits.dataset)})
     return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
-
-
-# Of a checkpoint's config, what an evaluation takes over: the data protocol and the model's own keys.
-_EVALUATION_KEYS = {
-    "seed",
-    "eval_args",
-    "metrics",
-    "topk",
-    "valid_metric",
-    "uploader_prior",
-    "prior_smoothing",
-    "feature_reduce",
-}
 
 
 def _model_keys(model: str) -> set[str]:

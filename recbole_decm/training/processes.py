@@ -16,7 +16,7 @@ def check(processes: Processes, config: Any) -> None:
     Raises:
         ConfigError: the model is not ours, the batch does not divide or is too small, or there are too few GPUs.
     """
-    trained = [name for name in registry.MODELS if not hasattr(registry.model_class(name), "fit_once")]
+    trained = [name for name in registry.MODELS if hasattr(registry.model_class(name), "loss_names")]
     if config["model"] not in trained:
         raise ConfigError(
             f"nproc, world_size: several processes train {', '.join(trained)}, found model "

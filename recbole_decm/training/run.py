@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
@@ -14,14 +14,11 @@ from typing import Any
 
 from recbole.utils import init_logger, init_seed, set_color
 
-from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.extra_tests import extra_test_loaders
-from recbole_decm.data.loaders import prepare_data
+from recbole_decm.data.loaders import Splits, prepare_data
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.shipped import make_folder
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import make_folder, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
@@ -37,17 +34,15 @@ class Trained:
     config: DecCMConfig
     model: Any
     trainer: Any
-    test_data: Any
-    train_pairs: int
+    splits: Splits
     valid_score: float
     valid_result: dict | None
-    extra_data: dict[str, Any] = field(default_factory=dict)
     extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager
-def timed(seconds: dict[str, float], name: str):
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Note the seconds that the block takes under a name."""
     start = time.perf_counter()
     yield
@@ -69,38 +64,56 @@ def start_logging(config: DecCMConfig) -> None:
         getLogger(noisy).setLevel(logging.WARNING)
 
 
-def build(config: DecCMConfig, seconds: dict[str, float]):
-    """Load the data and build the model of a config.
-
-    Returns:
-        (model, (train, valid, test) loaders).
-    """
+def load(config: DecCMConfig) -> Splits:
+    """The data of a config, split, with their loaders."""
     if config.processes.total > 1 and config.share.size == 1:
         raise ConfigError("nproc, world_size: several processes are for run_recbole.py and recbole-decm run alone.")
     init_seed(config["seed"], config["reproducibility"])
-    with timed(seconds, "load"):
-        dataset = DecCMDataset(config)
-        getLogger().info(dataset)
-        loaders = prepare_data(config, dataset)
+    dataset = DecCMDataset(config)
+    getLogger().info(dataset)
+    return prepare_data(config, dataset)
+
+
+def build(config: DecCMConfig, splits: Splits | None = None) -> tuple[Any, Splits]:
+    """The untrained model of a config, and its data.
+
+    Args:
+        splits: of :func:`load`, where the data are loaded already.
+    """
+    splits = load(config) if splits is None else splits
     init_seed(config["seed"], config["reproducibility"])  # so that a model does not depend on how its data were loaded
-    model = registry.model_class(config["model"])(config, loaders[0]._dataset).to(config["device"])
+    model = make_model(config, splits.dataset).to(config["device"])
     getLogger().info(model)
-    return model, loaders
+    return model, splits
+
+
+def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
+    """The model of a config: ours from typed settings and numbers, any other as RecBole builds it.
+
+    Args:
+        dataset: built, the training split.
+    """
+    kind = config.model_class
+    if not hasattr(kind, "settings_class"):
+        return kind(config, dataset)
+    return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 
 
 def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
     seconds: dict[str, float] = {}
-    model, (train_data, valid_data, test_data) = build(config, seconds)
-    check_batches(len(train_data), config.share.size)
+    with timed(seconds, "load"):
+        splits = load(config)
+    model, _ = build(config, splits)
+    check_batches(len(splits.train), config.share.size)
+    getLogger().debug(f"extra tests: {', '.join(splits.extra) or 'none'}")  # read now: an error after training is late
     if lack := lack_of_negatives(config):
         getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
-    extra_data = extra_test_loaders(config, (train_data, valid_data, test_data))
-    if "teacher" in config and hasattr(model, "attach_teacher"):
+    if getattr(model, "takes_teacher", False):
         with timed(seconds, "teacher"):
             path = group.first_alone(config.share, lambda: find_or_train_teacher(config))
             if path is not None:
-                teacher.attach(model, path)
+                teacher.attach(model, config, path)
                 if model.settings.distillation_weight > 0:
                     teacher.attach_professional(model, config, path)
         init_seed(
@@ -110,10 +123,8 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     if config["checkpoint"]:
         trainer.resume_checkpoint(config["checkpoint"])
     with timed(seconds, "train"):
-        score, result = trainer.fit(train_data, valid_data, saved=saved, show_progress=config["show_progress"])
-    pairs = len(train_data._dataset)
-    valid = plain_metrics(result)
-    return Trained(config, model, trainer, test_data, pairs, float(score), valid, extra_data, seconds=seconds)
+        score, result = trainer.fit(splits.train, splits.valid, saved=saved, show_progress=config["show_progress"])
+    return Trained(config, model, trainer, splits, float(score), plain_metrics(result), seconds=seconds)
 
 
 def find_or_train_teacher(config: DecCMConfig) -> Path | None:
@@ -165,7 +176,15 @@ def run(
     return _run_once(config, saved)
 
 
-def _run_as(local_rank: int, model, dataset, files, config_dict, saved, arguments) -> dict:
+def _run_as(
+    local_rank: int,
+    model: str | None,
+    dataset: str | None,
+    files: Sequence[str | Path] | None,
+    config_dict: dict,
+    saved: bool,
+    arguments: Sequence[str],
+) -> dict:
     """What each of several processes runs."""
     config = DecCMConfig(model, dataset, files, config_dict | {"local_rank": local_rank}, arguments)
     return _run_once(config, saved)
@@ -193,9 +212,10 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     getLogger().info(config)
     trained = fit(config, saved)
     with timed(trained.seconds, "test"):
-        test = trained.trainer.evaluate(trained.test_data, load_best_model=saved, show_progress=config["show_progress"])
-        for name, data in trained.extra_data.items():
-            found = trained.trainer.evaluate(data, load_best_model=saved, show_progress=config["show_progress"])
+        shown = {"load_best_model": saved, "show_progress": config["show_progress"]}
+        test = trained.trainer.evaluate(trained.splits.test, **shown)
+        for name, data in trained.splits.extra.items():
+            found = trained.trainer.evaluate(data, **shown)
             trained.extra_results[f"test_{name}"] = plain_metrics(found) or {}
     test = plain_metrics(test)
     getLogger().info(set_color("best valid ", "yellow") + f": {trained.valid_result}")
@@ -205,7 +225,7 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     if result_file:
         checkpoint = trained.trainer.saved_model_file if saved else None
         result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
-        result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": trained.train_pairs}
+        result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": len(trained.splits.dataset)}
         result |= trained.extra_results
         write_result(result_file, config, result)
     return trained, test

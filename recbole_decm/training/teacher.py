@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.keys import Role, having
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
-from recbole_decm.io.folders import content_hash
+from recbole_decm.io import digest
 from recbole_decm.io.version import __version__
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
 from recbole_decm.model.distillation import ProfessionalPairs
+from recbole_decm.model.settings import MatcherSettings
+from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint, write_checkpoint
-
-# What a teacher shares with its student; all else comes from DecCMTeacher.yaml, the PGC data set and teacher_config.
-_SHARED_KEYS: tuple[str, ...] = (
-    "seed",
-    "latent_dimension",
-    "normalize_mean",
-    "normalize_logvar",
-    "objective",
-    "checkpoint_dir",
-    "use_gpu",
-    "gpu_id",
-    "state",
-    "show_progress",
-)
-_SHARED_KEYS += ("reproducibility", "worker", "VISUAL_FIELD", "ACOUSTIC_FIELD", "USER_ID_FIELD", "ITEM_ID_FIELD")
-_SHARED_KEYS += ("feature_residency", "enable_amp", "compile")
-# Keys that say where and how loudly to train, not what.
-UNHASHED = {
-    "checkpoint_dir",
-    "teacher_dir",
-    "use_gpu",
-    "gpu_id",
-    "state",
-    "show_progress",
-    "data_path",
-    "device",
-    "worker",
-    "result_file",
-    "feature_residency",
-}
 
 
 def _professional_folder(config: DecCMConfig) -> Path:
@@ -72,15 +42,14 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
             "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
         )
     own = config["teacher_config"] or {}
-    shared = {key: config[key] for key in _SHARED_KEYS}
+    shared = {key: config[key] for key in sorted(having(Role.TEACHER))}
     return DecCMConfig("DecCMTeacher", folder.name, config_dict={**shared, **own, "data_path": str(folder.parent)})
 
 
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
-    values = {key: value for key, value in config.plain().items() if key not in UNHASHED}
-    parts = [__version__, values, content_hash(Path(config["data_path"]))]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
+    values = {key: value for key, value in config.plain().items() if key not in having(Role.PLACE)}
+    return digest.of_values([__version__, values, digest.of_data(Path(config["data_path"]))])
 
 
 def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
@@ -132,8 +101,8 @@ def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -
     run_file.unlink()
 
 
-def attach(model: DecCM, path: Path) -> None:
-    """Load a teacher and give it to the student.
+def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
+    """Load a teacher and give it to the student: as posteriors computed once, or beside it where features are on disk.
 
     Raises:
         CheckpointError: another model, or dimensions that are not the student's.
@@ -155,7 +124,9 @@ def attach(model: DecCM, path: Path) -> None:
                 f"{path}: expected a teacher of {expected} {name} dimensions, as the student has, found {found}. "
                 "Train the teacher on features of the same kind and with the same latent_dimension."
             )
-    model.attach_teacher(teacher_view(model, content["config"], weights, path))
+    view = teacher_view(model, content["config"], weights, path)
+    way = TeacherBeside if config["feature_residency"] == "disk" else ComputedPosteriors
+    model.attach_teacher(way(view))
 
 
 def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
@@ -170,15 +141,15 @@ def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
         raise ConfigError(f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder.")
     dataset = DecCMDataset(teacher_config(config))
     visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
-    features = {"visual": visual, "acoustic": acoustic}
-    for name, matrix in features.items():
+    for name, matrix in (("visual", visual), ("acoustic", acoustic)):
         if matrix.dim != getattr(model, name).dim:
             raise CheckpointError(
                 f"{dataset.dataset_path}: expected {getattr(model, name).dim} {name} dimensions, as the student has, "
                 f"found {matrix.dim}."
             )
     content = read_checkpoint(path, model.device)
-    teacher = _with_weights(_TeacherView(features, model.device, content["config"]), content["state_dict"], path)
+    inputs = ModelInputs.of_features(visual, acoustic)
+    teacher = _teacher(inputs, content["config"], content["state_dict"], model.device, torch.float32, path)
     with torch.no_grad():
         posteriors = (teacher.posteriors("visual"), teacher.posteriors("acoustic"))
     pairs = dataset.build()[0].inter_feat
@@ -192,31 +163,18 @@ def teacher_view(student: DecCM, config: dict, weights: dict[str, torch.Tensor],
     Raises:
         CheckpointError: the weights are not those of a teacher of these dimensions.
     """
-    features = {"visual": student.visual, "acoustic": student.acoustic}
-    teacher = _TeacherView(features, student.device, config).to(next(student.parameters()).dtype)
-    return _with_weights(teacher, weights, path)
+    inputs = ModelInputs.of_features(student.visual, student.acoustic)
+    return _teacher(inputs, config, weights, student.device, next(student.parameters()).dtype, path)
 
 
-def _with_weights(teacher: DecCMTeacher, weights: dict[str, torch.Tensor], path: Path | str) -> DecCMTeacher:
+def _teacher(
+    inputs: ModelInputs,
+    config: dict,
+    weights: dict[str, torch.Tensor],
+    device: torch.device,
+    dtype: torch.dtype,
+    path: Path | str,
+) -> DecCMTeacher:
+    teacher = DecCMTeacher(MatcherSettings.from_config(config), inputs, device).to(dtype)
     load_weights(teacher, weights, path)
-    return teacher.to(teacher.device).eval()
-
-
-class _TeacherView(DecCMTeacher):
-    """A teacher network that looks at given features."""
-
-    def __init__(self, features: dict[str, FeatureMatrix], device: torch.device, config: dict):
-        fields = {"USER_ID_FIELD": "video_id", "ITEM_ID_FIELD": "music_id", "device": device}
-        super().__init__({**config, **fields}, _FeaturesOnly(features))
-
-
-class _FeaturesOnly:
-    """The part of a data set that the matcher's constructor reads."""
-
-    visual_field, acoustic_field = "visual", "acoustic"
-
-    def __init__(self, features: dict[str, FeatureMatrix]):
-        sizes = {"video_id": len(features["visual"]), "music_id": len(features["acoustic"])}
-        self.num = sizes.__getitem__
-        self.features = features
-        self.popularity = np.zeros(sizes["music_id"], dtype=np.int64)  # of training pairs, which it never sees
+    return teacher.to(device).eval()

@@ -12,11 +12,11 @@ from recbole_decm.audit.measures import (
     batch_prior_variance,
     changed_lists,
     explained_share,
-    genre_shares,
     replaced_share,
-    top_lists,
     uneven_shift,
 )
+from recbole_decm.metrics.genres import genre_shares
+from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.losses import kl_divergence
 from recbole_decm.model.towers import Posterior
 

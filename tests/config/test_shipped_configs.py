@@ -164,7 +164,7 @@ def test_the_released_protocol_runs_end_to_end(imported):
 @pytest.mark.parametrize("field", ["ipw_weight", None])
 def test_weights_of_the_data_or_of_training_popularity(imported, tmp_path, field):
     config = make_config("CMVAE", imported, "rel", IPW_FIELD=field, train_batch_size=16)
-    _, _, test = prepare_data(config, DecCMDataset(config))
+    test = prepare_data(config, DecCMDataset(config)).test
     if field:
         given = np.load(tmp_path / "released" / "data_matching" / "video_popularity_test.npy")
         assert np.allclose(np.sort(test.weights), np.sort(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.planted import write_planted
@@ -168,7 +169,7 @@ def test_nan_features(own_planted):
     fails(own_planted, DataError, r"planted\.item, line 5: expected finite numbers in 'acoustic'")
 
 
-@pytest.mark.parametrize(("prior", "message"), [("0.5 0.4 0", "to sum to 1, found 0.9"), ("1.5 -0.5 0", "found -0.5")])
+@pytest.mark.parametrize(("prior", "message"), [("0.5 0.4 0", "found a sum of 0.9"), ("1.5 -0.5 0", "found -0.5")])
 def test_bad_prior(own_planted, prior, message):
     path = own_planted / "planted" / "planted.user"
     lines = path.read_text().splitlines()
@@ -247,3 +248,29 @@ def _drop_column(path, head):
     rows = [line.split("\t") for line in path.read_text().splitlines()]
     column = rows[0].index(head)
     path.write_text("\n".join("\t".join(row[:column] + row[column + 1 :]) for row in rows) + "\n")
+
+
+def _with_genres(folder, kind, separator, names):
+    """The planted data with genres of other names, in cells of another kind."""
+    path = folder / "planted" / "planted.item"
+    item = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    item["genre:token_seq"] = [separator.join(names[g] for g in cell.split()) for cell in item["genre:token_seq"]]
+    item.rename(columns={"genre:token_seq": f"genre:{kind}"}).to_csv(path, sep="\t", index=False)
+
+
+@pytest.mark.parametrize(("kind", "separator"), [("token_seq", "|"), ("token", " ")])
+def test_genres_of_several_words(own_planted, kind, separator):
+    """One reader of a cell: the data set's separator between genres, none within one."""
+    plain = build(own_planted, "DecRS", uploader_prior="train")[1][0]
+    names = {name: f"hip {name}" for name in plain.genre_vocabulary}
+    _with_genres(own_planted, kind, separator, names)
+    for name in ("user", "item"):  # the vectors are sequences, too
+        path = own_planted / "planted" / f"planted.{name}"
+        frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        for column in (c for c in frame if c.endswith(":float_seq")):
+            frame[column] = frame[column].str.replace(" ", separator)
+        frame.to_csv(path, sep="\t", index=False)
+    own = build(own_planted, "DecRS", uploader_prior="train", seq_separator=separator)[1][0]
+    assert own.genre_vocabulary == list(names.values())
+    assert np.array_equal(own.genre_membership, plain.genre_membership)
+    assert torch.equal(own.uploader_prior, plain.uploader_prior)

@@ -10,7 +10,6 @@ import pytest
 from helpers.running import make_config, run_quick
 
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.extra_tests import extra_test_loaders
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.experiments.compare import compare, format_table
@@ -58,8 +57,7 @@ def test_candidates_are_drawn_once_and_leave_the_positives_out(extra):
     config = make_config(
         "CMVAE", extra, extra_tests=["other"], eval_args={"mode": "uni5"}, topk=[1], valid_metric="NDCG@1"
     )
-    loaders = prepare_data(config, DecCMDataset(config))
-    first, second = (extra_test_loaders(config, loaders)["other"] for _ in range(2))
+    first, second = (prepare_data(config, DecCMDataset(config)).extra["other"] for _ in range(2))
     assert (first.candidates.ids == second.candidates.ids).all() and (first.candidates.counts() == 6).all()
     for row, positive in zip(*first.positives.pairs(), strict=True):
         _, ids = first.candidates.slice(int(row), int(row) + 1)
@@ -101,6 +99,6 @@ def test_weights_of_its_own(extra):
     weighted = [f"{row}\t{weight}" for weight, row in enumerate(rows, start=1)]
     path.write_text("\n".join([f"{head}\tipw_weight:float", *weighted]) + "\n")
     config = make_config("CMVAE", extra, extra_tests=["other"])
-    loader = extra_test_loaders(config, prepare_data(config, DecCMDataset(config)))["other"]
+    loader = prepare_data(config, DecCMDataset(config)).extra["other"]
     by_video = {int(row.split("\t")[0][1:]): weight for weight, row in enumerate(rows, start=1)}
     assert loader.weights.tolist() == [by_video[video - 1] for video in loader.users.tolist()]

@@ -6,8 +6,9 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from recbole_decm.data.features import FeatureMatrix, check_finite, open_npy, reduce_features
+from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features
 from recbole_decm.errors import DataError
+from recbole_decm.io.npy import check_finite
 
 
 def matrix(values: np.ndarray) -> FeatureMatrix:

@@ -14,7 +14,8 @@ from recbole_decm.errors import ConfigError, DataError
 
 def loaders(folder, model="CMVAE", **values):
     config = make_config(model, folder, **values)
-    return prepare_data(config, DecCMDataset(config))
+    splits = prepare_data(config, DecCMDataset(config))
+    return splits.train, splits.valid, splits.test
 
 
 def candidate_sets(loader):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recbole_decm.data.priors import check_priors, genre_membership, genre_vocabulary, priors_from_training
+from recbole_decm.data.priors import check_probabilities, genre_membership, genre_vocabulary, priors_from_training
 from recbole_decm.errors import DataError
 
 
@@ -25,10 +25,12 @@ def test_priors_from_training_by_hand():
     assert np.allclose(priors, [[3 / 5, 2 / 5]] * 3 + [[0.5, 0.5]])
 
 
-def test_check_priors(tmp_path):
-    path = tmp_path / "a.user"
-    check_priors(np.array([[0.25, 0.75], [1.0005, 0.0]]), path, "p")
-    with pytest.raises(DataError, match=r"line 3: expected probabilities in 'p', found -0\.1"):
-        check_priors(np.array([[0.5, 0.5], [1.1, -0.1]]), path, "p")
-    with pytest.raises(DataError, match=r"line 2: expected 'p' to sum to 1, found 0\.9"):
-        check_priors(np.array([[0.4, 0.5], [0.5, 0.5]]), path, "p")
+def test_probabilities_are_checked_row_by_row():
+    def place(row: int) -> str:
+        return f"a.user, line {row + 2}"
+
+    check_probabilities(np.array([[0.25, 0.75], [1.0005, 0.0]]), place, "p")
+    with pytest.raises(DataError, match=r"a.user, line 3: expected probabilities that sum to 1 in 'p', found -0\.1"):
+        check_probabilities(np.array([[0.5, 0.5], [1.1, -0.1]]), place, "p")
+    with pytest.raises(DataError, match=r"line 2: expected probabilities that sum to 1 in 'p', found a sum of 0\.9"):
+        check_probabilities(np.array([[0.4, 0.5], [0.5, 0.5]]), place, "p")

@@ -39,10 +39,11 @@ def steps_of(name: str, folder, size: int) -> dict:
     """Losses, gradients and the final state of three steps of plain gradient descent, in one process or in ``size``."""
     values = {"teacher_config": {"epochs": 1}} if SETTINGS[name].get("teacher") == "auto" else {}
     config = make_config(folder=folder, train_batch_size=60, **STILL, **SETTINGS[name], **values)
-    model, (train, _, _) = run.build(config, {})
+    model, splits = run.build(config)
+    train = splits.train
     if values:
         path = find_or_train_teacher(config)
-        teacher.attach(model, path)
+        teacher.attach(model, config, path)
         if model.settings.distillation_weight > 0:
             teacher.attach_professional(model, config, path)
     loss_terms = model.calculate_loss

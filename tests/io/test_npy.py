@@ -97,3 +97,35 @@ def _to_npy(path: Path, field: str, target: Path) -> None:
 def test_unknown_residency(planted):
     with pytest.raises(ConfigError, match="feature_residency: expected auto, device, disk, host, found 'gpu'"):
         fit(make_config("DecCM", planted, feature_residency="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((2, 3), dtype=">f4"), r"this machine's byte order, found >f4"),
+        (np.zeros((2, 3), dtype=np.longdouble), r"expected float16, float32 or float64.*found <f16"),
+        (
+            np.array([[1.0, 2.0], [1e300, 0.0]]),
+            r"row 1: expected numbers that float32 holds.*found 1e\+300",
+        ),
+        (np.zeros((2, 0), dtype=np.float32), r"expected at least one column"),
+        (np.zeros(2, dtype=np.float32), r"expected a 2-D matrix of floats"),
+        (np.zeros((2, 3), dtype=np.int64), r"expected a 2-D matrix of floats"),
+        (np.array([[{}]]), r"Python objects in dtype"),
+    ],
+)
+def test_a_matrix_that_cannot_be_read_as_floats(tmp_path, values, message):
+    np.save(tmp_path / "visual.npy", values)
+    with pytest.raises(DataError, match=rf"visual\.npy.*{message}"):
+        open_npy(tmp_path / "visual.npy", "visual", len(values), tmp_path / "a.user")
+
+
+@pytest.mark.parametrize("damage", [slice(8, 12), slice(20, 60), slice(0, 6)])
+def test_a_damaged_header_is_one_line(tmp_path, damage):
+    np.save(tmp_path / "visual.npy", np.ones((4, 3), dtype=np.float32))
+    content = bytearray((tmp_path / "visual.npy").read_bytes())
+    content[damage] = b"\xff" * (damage.stop - damage.start)
+    (tmp_path / "visual.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"visual\.npy: expected a \.npy file") as found:
+        open_npy(tmp_path / "visual.npy", "visual", 4, tmp_path / "a.user")
+    assert "\n" not in str(found.value)

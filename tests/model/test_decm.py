@@ -87,7 +87,7 @@ def test_every_term_of_the_loss_by_hand(trained):
         assert names["matching"].item() == pytest.approx(total / 16, rel=1e-4)
 
         standard = Normal(torch.zeros(128), torch.ones(128))
-        teacher_video, teacher_music = model.teacher
+        teacher_video, teacher_music = model.teacher.of_all()
         for name, q, guide, ids in (
             ("video", q_video, teacher_video, videos),
             ("music", q_music, teacher_music, music),
@@ -119,7 +119,8 @@ def test_without_a_teacher_its_terms_are_zero(planted):
 def test_every_parameter_learns(planted):
     """No parameter is left out of the objective."""
     config = make_config("DecCM", planted, teacher="none", initial_logvar=-1.0)
-    model, (train, *_) = build(config, {})
+    model, splits = build(config)
+    train = splits.train
     sum(model.train().calculate_loss(next(iter(train)))).backward()
     assert [name for name, value in model.named_parameters() if value.grad is None or not value.grad.any()] == []
 
@@ -138,4 +139,4 @@ def test_every_parameter_learns(planted):
 )
 def test_a_hyper_parameter_out_of_its_range(planted, values, message):
     with pytest.raises(ConfigError, match=message):
-        build(make_config("DecCM", planted, **values), {})
+        build(make_config("DecCM", planted, **values))

@@ -81,7 +81,8 @@ def test_the_teachers_divergence_is_of_the_students_part_alone(planted, tmp_path
 
 def test_the_epoch_is_chosen_under_the_uploaders_prior(planted):
     values = {**QUICK, "teacher": "none", "epochs": 3}
-    model, (_, valid, _) = build(make_config("DecCMPlus", planted, **values), {})
+    model, splits = build(make_config("DecCMPlus", planted, **values))
+    valid = splits.valid
     model.eval()
     with torch.no_grad():
         model.fusion.strength.fill_(0.5)
@@ -91,7 +92,7 @@ def test_the_epoch_is_chosen_under_the_uploaders_prior(planted):
         chosen = model.score_matrix(videos)
         model.set_validating(False)
         assert torch.equal(model.score_matrix(videos), tested) and not torch.allclose(chosen, tested)
-        model.settings = type(model.settings)(**{**vars(model.settings), "inference_prior": "uploader"})
+        model.rank_under("uploader")
         assert torch.equal(model.score_matrix(videos), chosen)
 
 
@@ -110,7 +111,8 @@ def test_the_learning_rate_falls_linearly(planted):
 
 
 def test_terms_without_weight_are_left_out(planted):
-    model, (train, *_) = build(make_config("DecCMPlus", planted, **QUICK, teacher="none"), {})
+    model, splits = build(make_config("DecCMPlus", planted, **QUICK, teacher="none"))
+    train = splits.train
     terms = dict(zip(model.loss_names, model.calculate_loss(next(iter(train))), strict=True))
     assert [name for name, value in terms.items() if value != 0] == ["matching"]
     terms["matching"].backward()
@@ -119,9 +121,9 @@ def test_terms_without_weight_are_left_out(planted):
 
 
 def test_dropout_of_the_music_encoder_alone(planted):
-    model, _ = build(make_config("DecCMPlus", planted, **QUICK, teacher="none", music_dropout_prob=0.1), {})
+    model, _ = build(make_config("DecCMPlus", planted, **QUICK, teacher="none", music_dropout_prob=0.1))
     assert model.encoders["visual"].dropout.prob == 0.4 and model.encoders["acoustic"].dropout.prob == 0.1
-    model, _ = build(make_config("DecCM", planted, teacher="none", dropout_prob=0.3, music_dropout_prob=None), {})
+    model, _ = build(make_config("DecCM", planted, teacher="none", dropout_prob=0.3, music_dropout_prob=None))
     assert model.encoders["acoustic"].dropout.prob == 0.3
 
 

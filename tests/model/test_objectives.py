@@ -82,7 +82,8 @@ def test_the_teacher_follows_the_named_set(planted):
 
 
 def model_of(planted, **values):
-    model, (train, _, _) = build(make_config("DecCM", planted, teacher="none", **values), {})
+    model, splits = build(make_config("DecCM", planted, teacher="none", **values))
+    train = splits.train
     return model, next(iter(train))
 
 

@@ -6,7 +6,8 @@ import pytest
 from helpers.running import make_config, run_quick
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.parallel.processes import Processes, check_batches, launched, started_by_launcher
+from recbole_decm.parallel.processes import Processes, launched, started_by_launcher
+from recbole_decm.training.processes import check, check_batches
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,8 @@ def test_runs_that_cannot_be_split(planted, model, values, message, monkeypatch)
 
 def test_softmax_needs_no_number_of_negatives(planted):
     values = {"nproc": 2, "num_negatives": 64, "matching": "softmax"}
-    make_config("CMVAE", planted, **values).processes.check(make_config("CMVAE", planted, **values))
+    config = make_config("CMVAE", planted, **values)
+    check(config.processes, config)
 
 
 def test_more_processes_than_batches():

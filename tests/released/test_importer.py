@@ -72,7 +72,8 @@ def test_real_clips(shared_data, tmp_path):
     summary = import_released(ugc / "data_matching", ugc / "data_pgc", "muvi0", tmp_path, show_progress=False)
     assert (len(summary.ugc.visual), len(summary.ugc.acoustic), summary.ugc.prior.shape[1]) == (4457, 269, 6)
     config = make_config("DecCM", tmp_path, "muvi0", train_batch_size=1024)
-    _, valid, test = prepare_data(config, DecCMDataset(config))
+    splits = prepare_data(config, DecCMDataset(config))
+    valid, test = splits.valid, splits.test
     assert (len(valid.users), len(test.users)) == (167, 372)
     assert (test.candidates.counts() == 101).all()
     assert np.allclose(np.sort(test.weights), np.sort(np.load(ugc / "data_matching" / "video_popularity_test.npy")))
@@ -166,5 +167,5 @@ def test_without_weights_and_without_pgc(layout, tmp_path):
     import_released(layout[0], None, "rel", tmp_path / "out", show_progress=False)
     assert not (tmp_path / "out" / "rel-pgc").exists()
     config = make_config("CMVAE", tmp_path / "out", "rel", train_batch_size=16)
-    _, valid, _ = prepare_data(config, DecCMDataset(config))
+    valid = prepare_data(config, DecCMDataset(config)).valid
     assert np.allclose(valid.weights, 1 / np.maximum(valid.dataset.popularity[valid.positives.ids], 1))

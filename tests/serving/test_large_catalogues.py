@@ -15,7 +15,7 @@ VALUES = {"teacher": "none", "latent_dimension": 16}
 @pytest.mark.parametrize("backdoor", ["none", "batch", "conditional", "exact"])
 def test_pairs_are_scored_in_blocks(planted, backdoor, monkeypatch):
     """Blocks change nothing, and none is larger than allowed."""
-    model, _ = build(make_config("DecCM", planted, **VALUES, backdoor=backdoor, confounder_fusion="mixture"), {})
+    model, _ = build(make_config("DecCM", planted, **VALUES, backdoor=backdoor, confounder_fusion="mixture"))
     generator = torch.Generator().manual_seed(0)
     videos = torch.randint(1, 601, (500,), generator=generator)
     pairs = {"video_id": videos, "music_id": torch.randint(1, 41, (500,), generator=generator)}
@@ -32,6 +32,6 @@ def test_pairs_are_scored_in_blocks(planted, backdoor, monkeypatch):
 
 def test_a_batch_of_full_evaluation_holds_so_many_scores_and_at_least_one_video(planted):
     for cells, videos in ((41 * 7 + 40, 7), (5, 1)):
-        _, loaders = build(make_config("CMVAE", planted, eval_batch_size=cells, latent_dimension=16), {})
-        assert isinstance(loaders[2], FullRankingLoader) and loaders[2].step == videos
-        assert max(len(batch[0]) for batch in loaders[2]) == videos
+        _, splits = build(make_config("CMVAE", planted, eval_batch_size=cells, latent_dimension=16))
+        assert isinstance(splits.test, FullRankingLoader) and splits.test.step == videos
+        assert max(len(batch[0]) for batch in splits.test) == videos

@@ -13,7 +13,8 @@ from helpers.running import make_config
 from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ResourceError
-from recbole_decm.serving.recommender import VideoChoice, open_recommender, write_tables
+from recbole_decm.serving.opening import VideoChoice, open_with_videos
+from recbole_decm.serving.recommender import write_tables
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.run import build, fit
 
@@ -45,11 +46,11 @@ def lists(planted, trained):
         content = read_checkpoint(trained[name])
         kept = {key: value for key, value in content["config"].items() if key in VALUES | {"confounder_fusion": 0}}
         kept |= {"backdoor": content["config"]["backdoor"]} if name != "plain" else {}
-        model, loaders = build(make_config(content["model"], planted, **kept), {})
+        model, splits = build(make_config(content["model"], planted, **kept))
         load_weights(model.eval(), content["state_dict"], trained[name])
         with torch.no_grad():
             scores = model.full_sort_predict({"video_id": torch.arange(1, 601)}).view(600, -1)[:, 1:]
-        tokens = loaders[0]._dataset.field2id_token["music_id"][1:]
+        tokens = splits.dataset.field2id_token["music_id"][1:]
         found[name] = tokens[scores.argsort(dim=1, descending=True, stable=True)[:, :10].numpy()]
     return found
 
@@ -132,14 +133,14 @@ def test_uploaders_preferences(trained, uploads, capsys):
     assert one.equals(pd.read_csv("o.csv")["music_id"])
     choice = VideoChoice(uploads, Path("u.npy"))
     for bad, message in (
-        (np.full((600, 3), 0.4), "row 0: expected probabilities that sum to 1, found 1.2"),
+        (np.full((600, 3), 0.4), "row 0: expected probabilities that sum to 1, found a sum of 1.2"),
         (np.tile([1.5, -0.5, 0], (600, 1)), "row 0: expected probabilities that sum to 1, found -0.5"),
         (np.ones((600, 1)), "of 3 columns"),
         (np.tile([1.0, 0, 0], (5, 1)), "expected 600 rows"),
     ):
         np.save("u.npy", bad)
         with pytest.raises(Exception, match=message):
-            open_recommender(trained["genre"], choice)
+            open_with_videos(trained["genre"], choice)
 
 
 def bad_file(kind, uploads):
@@ -160,7 +161,7 @@ def bad_file(kind, uploads):
         ("nan", "bad.npy, row 7: expected finite numbers"),
         ("dims", "bad.npy: expected visual features of 12 columns, as the checkpoint was trained with, found 5"),
         ("ints", "bad.npy: expected a 2-D matrix of floats"),
-        ("flat", r"bad.npy: expected a 2-D matrix of floats (visual features), found float32 of shape (12,)"),
+        ("flat", r"bad.npy: expected a 2-D matrix of floats, found float32 of shape (12,)"),
         ("objects", "bad.npy: expected a .npy file of plain numbers"),
         ("text", "bad.npy: expected a .npy file of plain numbers"),
         ("missing", "bad.npy: expected a .npy file of visual features, found none"),

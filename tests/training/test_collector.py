@@ -18,7 +18,7 @@ def evaluated(planted):
     """Scores that put the positive of the i-th evaluated video at rank i mod 12."""
     metrics = ["Recall", "NDCG", "IPWRecall", "IPWNDCG"]
     config = make_config("CMVAE", planted, metrics=metrics, topk=[1, 10], eval_batch_size=700)
-    _, valid, _ = prepare_data(config, DecCMDataset(config))
+    valid = prepare_data(config, DecCMDataset(config)).valid
     collector = MatchingCollector(config)
     collector.start(valid)
     done = 0
@@ -54,7 +54,7 @@ def test_recbole_metrics_see_the_same_ranks(evaluated):
 def genre_result(planted):
     """Every list holds the music whose id is 1, 4, 7, ...: all of genre g0, the first of three."""
     config = make_config("BPR", planted, metrics=["GenreKL", "MajorityShare", "NDCG"], topk=[1, 10])
-    _, valid, _ = prepare_data(config, DecCMDataset(config))
+    valid = prepare_data(config, DecCMDataset(config)).valid
     collector = MatchingCollector(config)
     collector.start(valid)
     for interaction, _, rows, items in valid:

@@ -16,7 +16,8 @@ PLANTED = {"epochs": 20, "topk": [10], "valid_metric": "NDCG@10"}
 
 def first_losses(planted, **values):
     config = make_config("DecCM", planted, teacher="none", **values)
-    model, (train, *_) = build(config, {})
+    model, splits = build(config)
+    train = splits.train
     trainer = trainer_class(config)(config, model)
     trainer._train_data = train
     return torch.tensor(trainer._train_epoch(train, 0)), model
@@ -33,7 +34,8 @@ def test_mixed_precision_trains_and_keeps_weights_in_single_precision(planted):
 def test_mixed_precision_is_bfloat16_and_is_put_back(planted, monkeypatch):
     seen = []
     config = make_config("CMVAE", planted, enable_amp=True, epochs=1)
-    model, (train, *_) = build(config, {})
+    model, splits = build(config)
+    train = splits.train
     trainer = trainer_class(config)(config, model)
     before = torch.get_autocast_dtype("cpu")
     torch.set_autocast_dtype("cpu", torch.float16)
@@ -63,4 +65,4 @@ def test_on_a_gpu(planted, residency):
     config = make_config("DecCM", planted, **PLANTED, use_gpu=True, gpu_id="0", feature_residency=residency)
     trained = fit(config)
     assert next(trained.model.parameters()).is_cuda
-    assert trained.trainer.evaluate(trained.test_data, load_best_model=False)["recall@10"] >= 0.9
+    assert trained.trainer.evaluate(trained.splits.test, load_best_model=False)["recall@10"] >= 0.9

@@ -14,7 +14,7 @@ from helpers.running import make_config, run_quick
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.training import teacher
-from recbole_decm.training.run import find_or_train_teacher, fit, run_config
+from recbole_decm.training.run import fit, run_config
 
 FAST = {"teacher_config": {"epochs": 2, "train_batch_size": 64}, "epochs": 1}
 
@@ -65,11 +65,11 @@ def test_teacher_by_path_and_posteriors_computed_once(planted, monkeypatch):
         CMVAE, "posteriors", lambda self, name: calls.append((type(self).__name__, name)) or posteriors(self, name)
     )
     trained = fit(make_config("DecCM", planted, teacher=str(path), epochs=3))
-    assert [name for name in calls if name[0] == "_TeacherView"] == [
-        ("_TeacherView", "visual"),
-        ("_TeacherView", "acoustic"),
+    assert [name for name in calls if name[0] == "DecCMTeacher"] == [
+        ("DecCMTeacher", "visual"),
+        ("DecCMTeacher", "acoustic"),
     ]
-    video, music = trained.model.teacher
+    video, music = trained.model.teacher.of_all()
     assert video.mean.shape == (601, 128) and music.logvar.shape == (41, 128)
 
 
@@ -84,8 +84,8 @@ def test_attached_posteriors_are_the_teachers_own(planted):
     visual = student.model.visual.lookup(torch.arange(1, 5))
     with torch.no_grad():
         expected = view.encode("visual", visual)
-    assert torch.allclose(student.model.teacher[0].mean[1:5], expected.mean, atol=1e-5)
-    assert torch.allclose(student.model.teacher[0].logvar[1:5], expected.logvar, atol=1e-5)
+    assert torch.allclose(student.model.teacher.of_all()[0].mean[1:5], expected.mean, atol=1e-5)
+    assert torch.allclose(student.model.teacher.of_all()[0].logvar[1:5], expected.logvar, atol=1e-5)
 
 
 def test_a_heavier_teacher_brings_the_student_closer(planted):
@@ -93,7 +93,7 @@ def test_a_heavier_teacher_brings_the_student_closer(planted):
         trained = fit(make_config("DecCM", planted, **{**FAST, "epochs": 8}, teacher_weight=weight))
         model = trained.model.eval()
         with torch.no_grad():
-            return (model.posteriors("visual").mean - model.teacher[0].mean).norm(dim=1).mean().item()
+            return (model.posteriors("visual").mean - model.teacher.of_all()[0].mean).norm(dim=1).mean().item()
 
     assert distance(5.0) < 0.8 * distance(0.0)
 
@@ -133,24 +133,22 @@ def test_bad_teacher_config(planted):
         run_quick("DecCM", planted, teacher_config={"epoch": 3})
 
 
-def test_of_two_runs_at_once_one_trains_the_teacher_and_the_other_waits(planted, monkeypatch):
+def test_of_two_runs_at_once_one_trains_the_teacher_and_the_other_waits(planted):
     """Threads stand for processes: the lock is taken by file descriptor, so they exclude each other, too."""
     trained, at_work = [], threading.Event()
-    train = teacher._train
 
-    def slow(config, path):
-        trained.append(path)
+    def slow(config):
+        trained.append(config["dataset"])
         at_work.set()
         time.sleep(0.3)
-        train(config, path)
+        return fit(config)
 
-    monkeypatch.setattr(teacher, "_train", slow)
     config = make_config("DecCM", planted, **FAST, teacher_dir="shared")
-    first = threading.Thread(target=teacher.find_or_train, args=(config,))
+    first = threading.Thread(target=teacher.find, args=(config, slow))
     first.start()
     assert at_work.wait(10)
-    path = find_or_train_teacher(config)
-    assert path.is_file() and path.parent == Path("shared") and trained == [path]
+    path = teacher.find(config, slow)
+    assert path.is_file() and path.parent == Path("shared") and trained == ["planted-pgc"]
     first.join()
 
 
@@ -161,7 +159,7 @@ def agreement(model) -> float:
     """How alike student and teacher rank 300 videos of the planted data: mean correlation of their scores."""
     with torch.no_grad():
         own = [model.eval().posteriors(name).mean[1:] for name in ("visual", "acoustic")]
-    scores = [video[:300] @ music.T for video, music in (own, [q.mean[1:] for q in model.teacher])]
+    scores = [video[:300] @ music.T for video, music in (own, [q.mean[1:] for q in model.teacher.of_all()])]
     standard = [(s - s.mean(1, keepdim=True)) / s.std(1, keepdim=True) for s in scores]
     return (standard[0] * standard[1]).mean().item()
 

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from recbole.model.abstract_recommender import ContextRecommender
 from torch import Tensor
 from tqdm import tqdm
 
-from recbole_decm.model.scores import DotProductScores
-from recbole_decm.model.settings import Settings
+from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.model.base import ContentModel
 
 BLOCK_ROWS = 8_192
 """Rows of features that are in memory at a time."""
 
 
-class ContentBaseline(DotProductScores, ContextRecommender):
+class ContentBaseline(ContentModel):
     """A model that is fitted to the features of the training pairs in one step, without gradients.
 
     What it learns are buffers, so that checkpoints and evaluation are those of every other model. Subclasses give
     vectors of both sides, whose dot products are the scores.
 
     Args:
-        config: values of ``properties/model/<Model>.yaml``.
-        dataset: a built :class:`~recbole_decm.data.dataset.DecCMDataset`, the training split.
+        settings, inputs, device: as of :class:`~recbole_decm.model.base.ContentModel`; the inputs have training pairs.
     """
 
-    uses_content = True
-    settings_class: type[Settings]
+    fitted_once = True
 
-    def __init__(self, config, dataset):
-        super(ContextRecommender, self).__init__()  # ContextRecommender's builds embedding tables for every token field
-        self.settings = self.settings_class.from_config(config)
-        self.device = config["device"]
-        self.USER_ID, self.ITEM_ID = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-        self.n_users, self.n_items = dataset.num(self.USER_ID), dataset.num(self.ITEM_ID)
-        self.visual, self.acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
-        self.train_videos, self.train_music = (dataset.inter_feat[field] for field in (self.USER_ID, self.ITEM_ID))
-        self._music_table: Tensor | None = None
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
+        assert inputs.pairs is not None
+        self.train_videos, self.train_music = inputs.pairs
 
     def fit_once(self, show_progress: bool) -> float:
         """Fit to the training pairs; returns what is logged as the training loss."""
@@ -47,20 +40,6 @@ class ContentBaseline(DotProductScores, ContextRecommender):
     def video_vectors(self, videos: Tensor) -> Tensor:
         """(B,) video ids -> (B, E)."""
         raise NotImplementedError
-
-    def catalogue_vectors(self) -> Tensor:
-        """(n_music, E) vectors of all music."""
-        raise NotImplementedError
-
-    def music_vectors(self) -> Tensor:
-        """(n_music, E) vectors of all music; computed once per evaluation."""
-        if self._music_table is None or self.training:
-            self._music_table = self.catalogue_vectors()
-        return self._music_table
-
-    def train(self, mode: bool = True):
-        self._music_table = None  # the buffers are about to change, or have changed
-        return super().train(mode)
 
     # --- blocks of the training pairs -----------------------------------------------------------------------------
     def pair_blocks(self, show_progress: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
@@ -73,7 +52,7 @@ class ContentBaseline(DotProductScores, ContextRecommender):
         for rows in self._row_blocks(show_progress):
             yield self.visual_of(self.train_videos[rows])
 
-    def _row_blocks(self, show_progress: bool):
+    def _row_blocks(self, show_progress: bool) -> Any:
         blocks = torch.arange(len(self.train_videos)).split(BLOCK_ROWS)
         return tqdm(blocks, desc=f"Fitting {type(self).__name__}", ncols=100) if show_progress else blocks
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError
+from recbole_decm.model.adjustment import Adjustment
 from recbole_decm.model.backdoor import inference_priors
 from recbole_decm.model.baselines.debiasing import elu_plus_one, inverse_propensity_weights, popularity_factor
 from recbole_decm.model.baselines.group_fm import GroupInteraction
@@ -27,17 +31,18 @@ class IPW(CMVAE):
     settings: IPWSettings
     music_weight: Tensor
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         s = self.settings
         if s.matching != "softmax":
             raise ConfigError(f"matching: expected softmax, whose pairs IPW can weigh, found {s.matching}.")
-        counts = torch.from_numpy(dataset.popularity)
+        counts = torch.from_numpy(inputs.popularity)
         weights = torch.ones(self.n_items)
         weights[1:] = inverse_propensity_weights(counts[1:], s.propensity_power, s.largest_weight)
         self.register_buffer("music_weight", weights, persistent=False)  # of the training split, as popularity is
 
-    def pair_weights(self, music):
+    def pair_weights(self, music: Tensor) -> Tensor:
+        """(B,) track ids -> (B,) weights of the pairs in the matching term."""
         return self.music_weight[music]
 
 
@@ -60,25 +65,28 @@ class PDA(CMVAE):
     training_factor: Tensor
     inference_factor: Tensor
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         s = self.settings
-        counts = torch.from_numpy(dataset.popularity)[1:]
+        counts = torch.from_numpy(inputs.popularity)[1:]
         powers = {"training": s.popularity_power, "inference": s.inference_popularity_power}
         for name, power in powers.items():
             factor = torch.ones(self.n_items)
             factor[1:] = popularity_factor(counts, power)
             self.register_buffer(f"{name}_factor", factor, persistent=False)
 
-    def training_scores(self, video, tune, videos, music):
+    def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
+        """(B, B) scores of a batch, each track's times its popularity."""
         match = super().training_scores(video, tune, videos, music)
         return elu_plus_one(match) * self.training_factor[music]
 
-    def score_matrix(self, videos):
+    def score_matrix(self, videos: Tensor) -> Tensor:
+        """Scores of (B,) video ids with the whole catalogue, (B, n_tracks)."""
         match = super().score_matrix(videos)
         return match if self.settings.inference == "pd" else elu_plus_one(match) * self.inference_factor
 
-    def predict(self, interaction):
+    def predict(self, interaction: Any) -> Tensor:
+        """Scores of given (video, track) pairs, (B,)."""
         match = super().predict(interaction)
         if self.settings.inference == "pd":  # ELU' rises, so the ranking is that of the match
             return match
@@ -108,30 +116,65 @@ class DecRS(CMVAE):
     settings_class = DecRSSettings
     settings: DecRSSettings
     prior_mean: Tensor
+    uploader_prior: Tensor
+    genres: Tensor
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
-        self.uploader_prior = dataset.uploader_prior.to(self.device)
-        self.register_buffer("prior_mean", dataset.prior_mean.clone())
-        groups, choice = len(dataset.prior_mean), self.settings.inference_prior
-        if isinstance(choice, tuple) and len(choice) != groups:
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
+        assert inputs.priors is not None and inputs.prior_mean is not None and inputs.genres is not None
+        self.register_buffer("uploader_prior", inputs.priors, persistent=False)  # of the data, not of the checkpoint
+        self.register_buffer("prior_mean", inputs.prior_mean.clone())
+        self.num_groups, choice = len(inputs.prior_mean), self.settings.inference_prior
+        if isinstance(choice, tuple) and len(choice) != self.num_groups:
             raise ConfigError(
-                f"inference_prior: expected {groups} probabilities, one for each genre group, found {len(choice)}."
+                f"inference_prior: expected {self.num_groups} probabilities, one for each genre group, found "
+                f"{len(choice)}."
             )
-        self.genres = torch.from_numpy(dataset.genre_membership).to(self.device)
-        self.interaction = GroupInteraction(groups, self.latent_size)
+        self.register_buffer("genres", torch.from_numpy(inputs.genres), persistent=False)
+        self.interaction = GroupInteraction(self.num_groups, self.latent_size)
+        self.rank_under(choice)
 
-    def training_scores(self, video, tune, videos, music):
-        return self.interaction.query(video, self.prior_mean) @ self.interaction.key(tune, self.genres[music]).T
+    def rank_under(self, prior: str | tuple[float, ...]) -> None:
+        """Rank under this distribution from now on: ``mean``, ``uniform``, ``uploader``, or K probabilities."""
+        self.adjustment = ExpectedGroup(self, prior)
 
-    def represent_music(self, latent, prior, music=None):
-        """The music's side of the score, (N, D) -> (N, D + 1); without ids the whole catalogue's."""
-        return self.interaction.key(latent, self.genres if music is None else self.genres[music])
-
-    def query_vectors(self, visual, uploaders=None):
-        rows = self.prior_mean.expand(len(visual), -1) if uploaders is None else uploaders
-        groups = inference_priors(self.settings.inference_prior, self.prior_mean, rows)
-        return self.interaction.query(super().query_vectors(visual), groups)
-
-    def uploaders_of(self, videos):
+    def uploaders_of(self, videos: Tensor) -> Tensor:
+        """(B, K) preferences of the uploaders of (B,) video ids."""
         return self.uploader_prior[videos]
+
+
+class ExpectedGroup(Adjustment):
+    """DecRS's way: the group-level representation of one distribution, on the video's side.
+
+    Args:
+        model: where the parameters and priors are.
+        choice: the distribution that rankings are made under, as of :func:`inference_priors`.
+    """
+
+    confounded = True
+    fuses = False
+
+    def __init__(self, model: DecRS, choice: str | tuple[float, ...]):
+        self._model, self._choice = model, choice
+        self.needs_uploaders = choice == "uploader"
+
+    def priors(self, videos: int, uploaders: Tensor | None) -> Tensor:
+        """The distribution of each of some videos, (videos, K)."""
+        mean = self._model.prior_mean
+        return inference_priors(self._choice, mean, mean.expand(videos, -1) if uploaders is None else uploaders)
+
+    def training_scores(self, video: Tensor, track: Tensor, videos: Tensor, tracks: Tensor) -> Tensor:
+        """(B, B) scores under the mean distribution of the training pairs."""
+        return self._model.interaction.query(video, self._model.prior_mean) @ self.key(track, tracks).T
+
+    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
+        """The track's side of the score, (N, D) -> (N, D + 1)."""
+        return self._model.interaction.key(track, self._model.genres[tracks])
+
+    def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
+        """The video's side of the score, (B, D) -> (B, D + 1)."""
+        return self._model.interaction.query(video, self.priors(len(video), uploaders))
+
+    def scores_under(self, video: Tensor, track: Tensor, priors: Tensor, tracks: Tensor) -> Tensor:
+        """(B, N) scores of latent vectors under any distributions (B, K)."""
+        return self._model.interaction.query(video, priors) @ self.key(track, tracks).T

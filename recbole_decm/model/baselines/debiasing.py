@@ -21,6 +21,10 @@ def inverse_propensity_weights(counts: Tensor, power: float, largest: float) -> 
 
     Returns:
         (M,) float, above 0.
+
+    Examples:
+        >>> inverse_propensity_weights(torch.tensor([1, 4]), power=0.5, largest=10.0).tolist()[1] < 1
+        True
     """
     floored = counts.float().clamp(min=1)
     mean = floored[counts > 0].mean() if (counts > 0).any() else floored.mean()
@@ -32,6 +36,10 @@ def popularity_factor(counts: Tensor, gamma: float) -> Tensor:
 
     The paper's m is the share of all interactions; the mean music has factor 1 here, which multiplies all scores by one
     number.
+
+    Examples:
+        >>> popularity_factor(torch.tensor([1, 3]), gamma=1.0).tolist()
+        [0.5, 1.5]
     """
     floored = counts.float().clamp(min=1)
     return (floored / floored.mean()) ** gamma

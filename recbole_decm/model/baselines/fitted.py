@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.baselines.content import ContentBaseline
 from recbole_decm.model.baselines.linear import AffineMap, fit_cca, fit_ridge
@@ -22,8 +25,8 @@ def _unit(vectors: Tensor) -> Tensor:
 class _LinearBaseline(ContentBaseline):
     """The cosine of affine maps of both sides into one space."""
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         sizes = {"video": self.visual.dim, "music": self.acoustic.dim}
         for side, dim in sizes.items():
             self.register_buffer(f"{side}_weight", torch.zeros(dim, self.dimension))
@@ -39,10 +42,10 @@ class _LinearBaseline(ContentBaseline):
             getattr(self, f"{side}_weight").copy_(weight)
             getattr(self, f"{side}_bias").copy_(bias)
 
-    def video_vectors(self, videos):
+    def video_vectors(self, videos: Tensor) -> Tensor:
         return _unit(self.visual_of(videos) @ self.video_weight + self.video_bias)
 
-    def catalogue_vectors(self):
+    def catalogue_vectors(self) -> Tensor:
         return _unit(self.acoustic_of(torch.arange(len(self.acoustic))) @ self.music_weight + self.music_bias)
 
 
@@ -56,10 +59,10 @@ class Ridge(_LinearBaseline):
     settings: RidgeSettings
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         return self.acoustic.dim
 
-    def fit_once(self, show_progress):
+    def fit_once(self, show_progress: bool) -> float:
         """Returns the share of the music features' variance that the regression leaves unexplained."""
         moments = paired_moments(self.pair_blocks(show_progress))
         try:
@@ -76,15 +79,15 @@ class CCA(_LinearBaseline):
     settings_class = CCASettings
     settings: CCASettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         self.register_buffer("correlations", torch.zeros(self.dimension))
 
     @property
-    def dimension(self):
+    def dimension(self) -> int:
         return min(self.settings.canonical_dimension, self.visual.dim, self.acoustic.dim)
 
-    def fit_once(self, show_progress):
+    def fit_once(self, show_progress: bool) -> float:
         """Returns 1 less the mean of the canonical correlations that are kept."""
         moments = paired_moments(self.pair_blocks(show_progress))
         s = self.settings
@@ -107,28 +110,28 @@ class Cosine(ContentBaseline):
     settings_class = CosineSettings
     settings: CosineSettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         if self.visual.dim != self.acoustic.dim:
             raise ConfigError(
                 f"Cosine: expected video and music features of the same number of dimensions, found "
-                f"{self.visual.dim} in '{self.visual.name}' and {self.acoustic.dim} in '{self.acoustic.name}' of "
-                f"{dataset.dataset_path}. Use Ridge or CCA, which learn a map between the two."
+                f"{self.visual.dim} in '{self.visual.name}' and {self.acoustic.dim} in '{self.acoustic.name}'. "
+                "Use Ridge or CCA, which learn a map between the two."
             )
         self.register_buffer("video_mean", torch.zeros(self.visual.dim))
         self.register_buffer("music_mean", torch.zeros(self.acoustic.dim))
 
-    def fit_once(self, show_progress):
+    def fit_once(self, show_progress: bool) -> float:
         """Learns the means of the training pairs where ``center`` is on; returns 0."""
         if self.settings.center:
             self.video_mean.copy_(mean_and_deviation(self.video_blocks(show_progress))[0])
             self.music_mean.copy_(mean_and_deviation(music for _, music in self.pair_blocks())[0])
         return 0.0
 
-    def video_vectors(self, videos):
+    def video_vectors(self, videos: Tensor) -> Tensor:
         return _unit(self.visual_of(videos) - self.video_mean)
 
-    def catalogue_vectors(self):
+    def catalogue_vectors(self) -> Tensor:
         return _unit(self.acoustic_of(torch.arange(len(self.acoustic))) - self.music_mean)
 
 
@@ -143,12 +146,12 @@ class NearestVideos(ContentBaseline):
     settings_class = NearestVideosSettings
     settings: NearestVideosSettings
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
+        super().__init__(settings, inputs, device)
         self.register_buffer("video_mean", torch.zeros(self.visual.dim))
         self.register_buffer("video_scale", torch.ones(self.visual.dim))
 
-    def fit_once(self, show_progress):
+    def fit_once(self, show_progress: bool) -> float:
         """Learns how to standardise; returns 0."""
         mean, scale = mean_and_deviation(self.video_blocks(show_progress))
         self.video_mean.copy_(mean)
@@ -158,11 +161,11 @@ class NearestVideos(ContentBaseline):
     def _standardised(self, features: Tensor) -> Tensor:
         return _unit((features - self.video_mean) / self.video_scale)
 
-    def video_vectors(self, videos):
+    def video_vectors(self, videos: Tensor) -> Tensor:
         """(B,) video ids -> (B, F_v) vectors whose dot products are the similarities of videos."""
         return self._standardised(self.visual_of(videos))
 
-    def score_matrix(self, videos):
+    def score_matrix(self, videos: Tensor) -> Tensor:
         return torch.cat([self._votes(part) for part in videos.split(_QUERY_ROWS)])
 
     def _votes(self, videos: Tensor) -> Tensor:
@@ -171,7 +174,7 @@ class NearestVideos(ContentBaseline):
         music = self.train_music.to(rows.device)[rows]
         return music_votes(similarity, music, self.n_items, self.settings.similarity_power)
 
-    def predict(self, interaction):
+    def predict(self, interaction: Any) -> Tensor:
         """Scores of given (video, music) pairs, (B,); each distinct video is looked at once, a block at a time."""
         videos, index = torch.unique(interaction[self.USER_ID], return_inverse=True)
         items = interaction[self.ITEM_ID]

@@ -18,7 +18,8 @@ QUICK = {"epochs": 12, "latent_dimension": 32}
 
 
 def built(model, planted, **values):
-    net, loaders = build(make_config(model, planted, **QUICK, **values), {})
+    net, splits = build(make_config(model, planted, **QUICK, **values))
+    loaders = (splits.train, splits.valid, splits.test)
     return net, loaders
 
 
@@ -54,7 +55,7 @@ def test_given_candidates_score_as_the_catalogue_does(model, values, planted):
 
 def test_ipw_weighs_pairs_in_the_loss(planted):
     net, (train, *_) = built("IPW", planted, propensity_power=1.0, largest_weight=3.0)
-    counts = torch.from_numpy(train._dataset.popularity)[1:]
+    counts = torch.from_numpy(train.dataset.popularity)[1:]
     assert torch.equal(net.music_weight[1:], inverse_propensity_weights(counts, 1.0, 3.0))
     table = skewed(net, "music_weight")
     net.eval()  # no dropout
@@ -102,8 +103,9 @@ def test_pd_ranks_as_elu_of_the_match_does(planted):
 
 
 def test_pda_takes_the_popularity_of_the_training_split(own_planted):
-    net, (train, *_) = build(make_config("PDA", own_planted, **QUICK, popularity_power=1.0), {})
-    counts = torch.from_numpy(train._dataset.popularity)[1:].float()
+    net, splits = build(make_config("PDA", own_planted, **QUICK, popularity_power=1.0))
+    train = splits.train
+    counts = torch.from_numpy(train.dataset.popularity)[1:].float()
     assert torch.allclose(net.training_factor[1:], counts / counts.mean())
     assert counts.min() < counts.max()
 
@@ -115,13 +117,13 @@ def test_decrs_ranks_by_the_distribution(planted):
         net.interaction.group_embedding.copy_(torch.randn(3, 32))
     videos = torch.arange(1, 30)
     first = net.score_matrix(videos).argsort(dim=1)
-    net.settings = type(net.settings)(**{**vars(net.settings), "inference_prior": (0.0, 0.0, 1.0)})
+    net.rank_under((0.0, 0.0, 1.0))
     assert (net.score_matrix(videos).argsort(dim=1) != first).any(dim=1).float().mean() > 0.9
 
 
 def test_decrs_trains_under_the_mean_of_the_training_pairs(planted):
     net, (train, *_) = built("DecRS", planted)
-    own = train._dataset.uploader_prior[train._dataset.inter_feat["video_id"]]
+    own = train.dataset.uploader_prior[train.dataset.inter_feat["video_id"]]
     assert torch.allclose(net.prior_mean, own.mean(dim=0))
     net.eval()
     videos, music = torch.arange(1, 6), torch.tensor([3, 9, 1, 30, 40])

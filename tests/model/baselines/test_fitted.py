@@ -68,7 +68,8 @@ def test_drawn_candidates(model, planted):
 @pytest.mark.parametrize("model", FITTED)
 def test_given_candidates_score_as_the_catalogue_does(model, joint, monkeypatch):
     """In blocks smaller than the data, too: of training rows, of queries and of pairs."""
-    net, (_, valid, _) = build(make_config(model, joint, **LIGHT[model], eval_args={"mode": "uni20"}), {})
+    net, splits = build(make_config(model, joint, **LIGHT[model], eval_args={"mode": "uni20"}))
+    valid = splits.valid
     net.fit_once(False)
     net.eval()
     videos = torch.from_numpy(valid.users)
@@ -104,11 +105,12 @@ def test_only_the_training_split_is_learned_from(model, joint, tmp_path):
 
 def test_nearest_videos_are_those_of_a_loop(planted):
     config = make_config("NearestVideos", planted, num_neighbors=7, similarity_power=2.0)
-    net, (train, valid, _) = build(config, {})
+    net, splits = build(config)
+    train, valid = splits.train, splits.valid
     net.fit_once(False)
     videos = torch.from_numpy(valid.users[:10])
     found = net.eval().score_matrix(videos)
-    pairs = train._dataset.inter_feat
+    pairs = train.dataset.inter_feat
     memory = net.visual.lookup(pairs["video_id"]).double()
     mean, scale = memory.mean(dim=0), memory.std(dim=0, correction=0)
     for row, video in enumerate(videos):
@@ -133,7 +135,7 @@ def test_cosine_is_that_of_the_features(joint):
 
 
 def test_cosine_needs_one_space(planted):
-    with pytest.raises(ConfigError, match=r"found 12 in 'visual' and 8 in 'acoustic' of .*planted. Use Ridge or CCA"):
+    with pytest.raises(ConfigError, match=r"found 12 in 'visual' and 8 in 'acoustic'. Use Ridge or CCA"):
         run_quick("Cosine", planted)
 
 

@@ -1,0 +1,88 @@
+"""What each key is to a run: one table, key by key, that training, evaluation, teachers and benchmarks ask."""
+
+from __future__ import annotations
+
+from enum import Flag, auto
+
+
+class Role(Flag):
+    """What a key is to a run; a key without a role here is a value like any other."""
+
+    RUN = auto()
+    """Says what is run, or on how many processes; no YAML has it."""
+    PLACE = auto()
+    """Says where to read, write and compute, or how much to show: no result depends on it."""
+    FREE = auto()
+    """May differ when a run is resumed."""
+    EVALUATION = auto()
+    """Of a checkpoint's config, what an evaluation takes over beside the model's own keys."""
+    TEACHER = auto()
+    """A student hands its value to its teacher."""
+    RESERVED = auto()
+    """A benchmark or a search sets it for each cell."""
+
+
+_R = Role
+KEYS: dict[str, Role] = {
+    # the run
+    "model": _R.RUN | _R.RESERVED,
+    "dataset": _R.RUN | _R.RESERVED,
+    "config_files": _R.RUN | _R.FREE | _R.RESERVED,
+    "MODEL_TYPE": _R.RUN,
+    "numerical_features": _R.RUN,
+    "checkpoint": _R.FREE | _R.RESERVED,
+    "epochs": _R.FREE,
+    "seed": _R.EVALUATION | _R.TEACHER | _R.RESERVED,
+    "reproducibility": _R.TEACHER,
+    # processes
+    "nproc": _R.RUN,
+    "world_size": _R.RUN,
+    "ip": _R.RUN | _R.FREE,
+    "port": _R.RUN | _R.FREE,
+    "group_offset": _R.RUN | _R.FREE,
+    "offset": _R.RUN,
+    "local_rank": _R.RUN | _R.FREE,
+    # places
+    "data_path": _R.PLACE | _R.FREE | _R.RESERVED,
+    "checkpoint_dir": _R.PLACE | _R.FREE | _R.TEACHER | _R.RESERVED,
+    "teacher_dir": _R.PLACE | _R.FREE | _R.RESERVED,
+    "result_file": _R.PLACE | _R.FREE | _R.RESERVED,
+    "use_gpu": _R.PLACE | _R.FREE | _R.TEACHER,
+    "gpu_id": _R.PLACE | _R.FREE | _R.TEACHER,
+    "device": _R.PLACE | _R.FREE,
+    "worker": _R.PLACE | _R.FREE | _R.TEACHER,
+    "feature_residency": _R.PLACE | _R.FREE | _R.TEACHER,
+    # what is shown
+    "state": _R.PLACE | _R.FREE | _R.TEACHER | _R.RESERVED,
+    "show_progress": _R.PLACE | _R.FREE | _R.TEACHER | _R.RESERVED,
+    "log_wandb": _R.FREE,
+    "wandb_project": _R.FREE,
+    # evaluation
+    "metrics": _R.FREE | _R.EVALUATION,
+    "topk": _R.FREE | _R.EVALUATION,
+    "valid_metric": _R.EVALUATION,
+    "eval_args": _R.EVALUATION,
+    "uploader_prior": _R.EVALUATION,
+    "prior_smoothing": _R.EVALUATION,
+    "feature_reduce": _R.EVALUATION,
+    # what a teacher shares with its student; all else is DecCMTeacher.yaml's, the PGC data set's and teacher_config's
+    "latent_dimension": _R.TEACHER,
+    "normalize_mean": _R.TEACHER,
+    "normalize_logvar": _R.TEACHER,
+    "objective": _R.TEACHER,
+    "VISUAL_FIELD": _R.TEACHER,
+    "ACOUSTIC_FIELD": _R.TEACHER,
+    "USER_ID_FIELD": _R.TEACHER,
+    "ITEM_ID_FIELD": _R.TEACHER,
+    "enable_amp": _R.TEACHER,
+    "compile": _R.TEACHER,
+}
+
+
+def having(role: Role) -> frozenset[str]:
+    """The keys that have a role.
+
+    >>> "seed" in having(Role.TEACHER), "epochs" in having(Role.TEACHER)
+    (True, False)
+    """
+    return frozenset(key for key, roles in KEYS.items() if role & roles)

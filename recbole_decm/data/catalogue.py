@@ -1,0 +1,81 @@
+"""The tracks of a data set alone, for serving: neither interactions nor videos are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_decm.data import priors
+from recbole_decm.data.features import FeatureMatrix, open_npy
+from recbole_decm.errors import DataError
+from recbole_decm.io import atomic
+from recbole_decm.io.digest import new_digest
+
+_DIGEST_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The music of a data set, in the order of its ``.item`` file.
+
+    Attributes:
+        tokens: (M,) str music ids; row j has the internal id j + 1.
+        acoustic: features by internal id.
+        genres: (M + 1, K) float32 by internal id, or None where the model does not read them.
+    """
+
+    tokens: np.ndarray
+    acoustic: FeatureMatrix
+    genres: np.ndarray | None
+
+    def digest(self) -> str:
+        """A key made of the ids, features and genres, to tell another catalogue by."""
+        found = new_digest("\n".join(self.tokens).encode())
+        for ids in torch.arange(1, len(self.acoustic)).split(_DIGEST_ROWS):
+            found.update(self.acoustic.lookup(ids).cpu().numpy().tobytes())
+        if self.genres is not None:
+            found.update(np.ascontiguousarray(self.genres).tobytes())
+        return found.hexdigest()
+
+
+def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
+    """Read the ``.item`` file of a config's data set, and its acoustic features, memory-mapped where they are ``.npy``.
+
+    Raises:
+        DataError: a file or field is missing or malformed.
+    """
+    folder, name = Path(config["data_path"]), config["dataset"]
+    path = folder / f"{name}.item"
+    music, acoustic, genre = config["ITEM_ID_FIELD"], config["ACOUSTIC_FIELD"], config["GENRE_FIELD"]
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    file = (config["feature_files"] or {}).get(acoustic)
+    expected = {music: ["token"]} | ({} if file else {acoustic: ["float_seq"]})
+    expected |= {genre: ["token_seq", "token"]} if with_genres else {}
+    header = atomic.read_header(path, separator, encoding)
+    atomic.require_fields(path, header, expected)
+    cells = atomic.read_columns(path, list(expected), separator, encoding)
+    tokens = cells[music].to_numpy()
+    _check_tokens(path, music, tokens)
+    if file:
+        values, _ = open_npy(folder / file, acoustic, len(tokens), path)
+    else:
+        values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], config["seq_separator"]))
+    rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
+    genres = None
+    if with_genres:
+        groups = [[], *atomic.split_cells(cells[genre], header[genre], config["seq_separator"])]
+        genres = priors.genre_membership(groups, priors.genre_vocabulary(groups))
+    return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
+
+
+def _check_tokens(path: Path, field: str, tokens: np.ndarray) -> None:
+    if not len(tokens):
+        raise DataError(f"{path}: expected at least one line below the header, found none.")
+    first = np.unique(tokens.astype(str), return_index=True)[1]
+    if len(first) < len(tokens):
+        again = np.setdiff1d(np.arange(len(tokens)), first)[0]
+        raise DataError(f"{path}, line {again + 2}: expected each '{field}' once, found '{tokens[again]}' again.")

@@ -1,0 +1,43 @@
+"""Digests: short keys that tell one value, file, folder or set of weights from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_BLOCK = 1 << 24
+_DATA = (".inter", ".user", ".item", ".npy", ".candidates")
+
+
+def new_digest(start: bytes = b"") -> Any:
+    """A digest of 64 bits to feed with ``update`` and to read with ``hexdigest``: BLAKE2b."""
+    return hashlib.blake2b(start, digest_size=8)
+
+
+def of_values(values: Any) -> str:
+    """Of plain values, whatever the order of their keys.
+
+    Examples:
+        >>> of_values({"a": 1, "b": 2}) == of_values({"b": 2, "a": 1})
+        True
+    """
+    return str(new_digest(json.dumps(values, sort_keys=True).encode()).hexdigest())
+
+
+def of_files(paths: Iterable[Path]) -> str:
+    """Of files, by name and content, in the order given."""
+    digest = new_digest()
+    for path in paths:
+        digest.update(f"{path.name}\0".encode())
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    return str(digest.hexdigest())
+
+
+def of_data(folder: Path) -> str:
+    """Of the files of a data set's folder that results depend on."""
+    return of_files(path for path in sorted(folder.iterdir()) if path.suffix in _DATA)

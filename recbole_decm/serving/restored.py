@@ -1,0 +1,69 @@
+"""A trained model over a catalogue: neither interactions nor the training videos' features are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recbole_decm.config import registry
+from recbole_decm.data.catalogue import Catalogue, read_catalogue
+from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.errors import CheckpointError, ConfigError, DataError
+from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.training.checkpoint import load_weights
+
+
+def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> tuple[CMVAE, Catalogue]:
+    """A checkpoint's model over the catalogue of a config's data set, in evaluation mode.
+
+    Args:
+        content: of :func:`~recbole_decm.training.checkpoint.read_checkpoint`, the file ``path``.
+
+    Raises:
+        ConfigError: a model that does not look at content.
+        DecCMError: the catalogue or the weights do not fit.
+    """
+    kind = content_model(content["model"])
+    settings = kind.settings_class.from_config(config)
+    weights = content["state_dict"]
+    if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
+        raise CheckpointError(f"{path}: expected the weights of {content['model']}, found others.")
+    catalogue = read_catalogue(config, kind.needs_genre(settings))
+    prior = weights.get("prior_mean")
+    if catalogue.genres is not None and catalogue.genres.shape[1] != len(prior):
+        raise DataError(
+            f"{config['data_path']}: expected music of the {len(prior)} genre groups that the checkpoint was trained "
+            f"with, found {catalogue.genres.shape[1]} in {config['dataset']}.item."
+        )
+    width = weights["encoders.visual.mean.weight"].shape[1]
+    no_video = FeatureMatrix(config["VISUAL_FIELD"], torch.zeros(1, width), torch.zeros(1, dtype=torch.int64))
+    inputs = ModelInputs.of_features(
+        no_video,
+        catalogue.acoustic,
+        prior_mean=prior,
+        priors=None if prior is None else torch.zeros(1, len(prior)),
+        genres=catalogue.genres,
+        id_fields=(config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]),
+    )
+    model = kind(settings, inputs, config["device"])
+    load_weights(model, weights, path)
+    return model.to(config["device"]).eval(), catalogue
+
+
+def content_model(name: str) -> type[CMVAE]:
+    """The class of a model that has vectors of videos and music.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    kind = registry.model_class(name)
+    if not getattr(kind, "ranks_new_videos", False):
+        raise ConfigError(
+            f"recommend: expected a checkpoint of {', '.join(registry.MODELS)}, which rank music for new videos, "
+            f"found one of {name}. For its metrics use: recbole-decm evaluate."
+        )
+    return kind
