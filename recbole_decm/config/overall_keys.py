@@ -307,9 +307,7 @@ class OverallKeys(TypedDict, total=False):
     weight_decay: Annotated[Weight, Field(description="L2 penalty of the optimizer.")]
     train_neg_sample_args: Annotated[
         Sampling | None,
-        Field(
-            description="Negatives drawn for training; ~ draws none: the other tracks of a batch serve as negatives."
-        ),
+        Field(description="Negatives drawn for training; ~ draws none: our models take the other tracks of a batch."),
     ]
     eval_step: Count
     stopping_step: Annotated[Count, Field(description="Validations without a better score before training stops.")]

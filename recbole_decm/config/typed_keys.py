@@ -8,6 +8,7 @@ more share have their ranges in :data:`SHARED`.
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +103,13 @@ def inferred(name: str, key: Key) -> Any:
         return _either(kinds | {type(None)}) if kinds else Any
     kinds |= {type(key.default)} | ({type(None)} if key.default == "None" else set())
     kinds -= {int} if float in kinds else set()
-    return _ranged(name, key.default) if len(kinds) == 1 else _either(kinds)
+    return _ranged(name, key.default, *kinds) if len(kinds) == 1 else _either(kinds)
 
 
-def _ranged(name: str, default: Any) -> Any:
+def _ranged(name: str, default: Any, kind: type) -> Any:
     """A type for values like the default, and the range that the name tells."""
-    dropout, size = "dropout" in name, re.search("(_size|_dim|_dimension|hidden_size_list)$", name)
+    dropout = "dropout" in name or name.startswith("drop_")
+    size = re.search("(_size|_dim|_dimension|hidden_size_list)$", name)
     if isinstance(default, list):
         kinds = {type(entry) for entry in default}
         if kinds == {int}:
@@ -117,12 +119,12 @@ def _ranged(name: str, default: Any) -> Any:
         return list[str] if kinds == {str} else list
     if dropout:
         return Probability
-    return Size if size and isinstance(default, int) else type(default)
+    return Size if size and kind is int else kind
 
 
 def _either(kinds: set[type]) -> Any:
     ordered = [kind for kind in _PLAIN if kind in kinds]
-    union: Any = functools.reduce(lambda left, right: left | right, ordered)  # type: ignore[arg-type, return-value]
+    union: Any = functools.reduce(operator.or_, ordered)
     return Annotated[union, Expected(" or ".join(_PLAIN[kind] for kind in ordered))]
 
 
@@ -133,10 +135,8 @@ def key_types(model: str, model_class: type) -> dict[str, Any]:
     settings = getattr(model_class, "settings_class", None)
     if settings is not None:
         for name, field in settings.__pydantic_fields__.items():
-            described = Field(description=field.description)
-            types[name] = functools.reduce(
-                lambda kind, part: Annotated[kind, part], [*field.metadata, described], field.annotation
-            )
+            parts = (field.annotation, *field.metadata, Field(description=field.description))
+            types[name] = Annotated[parts]  # type: ignore[misc]
         return types
     path = RECBOLE_PROPERTIES / "model" / f"{model}.yaml"
     own = {name: inferred(name, key) for name, key in recbole_keys(path).items()} if path.is_file() else {}

@@ -3,7 +3,7 @@
 Each field's description is the comment of its key in ``properties/model/*.yaml`` and its line in ``docs/keys.md``.
 """
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: older pydantic looks for the names of a base class in this module.
 
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,7 +45,7 @@ class Settings(Typed):
     """Values of a model's YAML: a subclass has a field for each key."""
 
     @classmethod
-    def from_config(cls, config: Any) -> Self:
+    def from_config(cls, config: Any) -> "Self":
         """Read and check the values; other keys of the config are not looked at.
 
         Raises:

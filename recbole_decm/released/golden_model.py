@@ -132,8 +132,9 @@ def _terms(model: DecCM, ids: Tensor) -> dict[str, Tensor]:
 def _unweighted(model: DecCM, ids: Tensor, teacher_kl: Any) -> DeconfoundedLossTerms:
     weighted = model.settings
     ones: dict[str, Any] = {"kl_weight": 1.0, "reconstruction_weight": 1.0, "teacher_weight": 1.0}
+    ones |= {"music_loss_factor": 0.0, "teacher_kl": teacher_kl}
     try:  # without the music-anchored direction the matching term is the video-anchored one
-        model.settings = replace(weighted, **ones, music_loss_factor=0.0, teacher_kl=teacher_kl)
+        model.settings = replace(weighted, **ones)
         return DeconfoundedLossTerms(*model.calculate_loss({model.USER_ID: ids, model.ITEM_ID: ids}))
     finally:
         model.settings = weighted

@@ -1,6 +1,6 @@
 """Hyper-parameters of the baselines as typed, frozen values."""
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: older pydantic looks for the names of a base class in this module.
 
 from typing import Literal
 
