@@ -76,5 +76,5 @@ def test_where_recbole_comes_without_its_metadata_ours_name_what_it_needs():
     """All but ray, and thop, which RecBole imports for its quick start alone."""
     needed = {re.match(r"[\w-]+", line)[0].lower() for line in requires("recbole") if "extra ==" not in line}
     ours = (PROJECT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0]
-    named = re.findall(r"""^  "([\w-]+)(?!.*python_version <)""", ours, flags=re.M)
+    named = re.findall(r"""^  "([\w-]+)\b(?!.*python_version <)""", ours, flags=re.M)
     assert needed - {"ray", "thop"} == needed & set(named)
