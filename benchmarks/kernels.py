@@ -11,7 +11,6 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import click
 import numpy as np
@@ -39,31 +38,38 @@ def seconds(trainer, batch, steps: int) -> float:
     return min(found)
 
 
-def ratios(trainer, batch, name: str, pairs: int, steps: int) -> tuple[list[float], float]:
-    """Time with the plain formula over that with the kernel, for each pair of runs; and the kernel's best step."""
-    kernel, plain = getattr(kernels, name), getattr(kernels, f"plain_{name}")
-    found, best = [], float("inf")
+def ratios(trainer, batch, names: list[str], pairs: int, steps: int) -> list[float]:
+    """Time with the plain formulas over that with the kernels, for each pair of runs, sorted."""
+    versions = [{name: getattr(kernels, prefix + name) for name in names} for prefix in ("", "plain_")]
+    found = []
     for pair in range(-1, pairs):
         taken = {}
-        for function in (kernel, plain) if pair % 2 else (plain, kernel):
-            setattr(kernels, name, function)
-            taken[function] = seconds(trainer, batch, steps)
-        setattr(kernels, name, kernel)
-        best = min(best, taken[kernel])
+        for plain in (0, 1) if pair % 2 else (1, 0):
+            for name, function in versions[plain].items():
+                setattr(kernels, name, function)
+            taken[plain] = seconds(trainer, batch, steps)
         if pair >= 0:  # the first pair warms up
-            found.append(taken[plain] / taken[kernel])
-    return sorted(found), best
+            found.append(taken[1] / taken[0])
+    for name, function in versions[0].items():
+        setattr(kernels, name, function)
+    return sorted(found)
+
+
+def row(name: str, found: list[float]) -> list[str]:
+    gains = [f"{value - 1:+.1%}" for value in np.quantile(found, (0.5, 0.25, 0.75, 0, 1))]
+    return [name, gains[0], f"{gains[1]} to {gains[2]}", f"{gains[3]} to {gains[4]}"]
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option("--pairs", default=20, show_default=True, help="Pairs of runs for each kernel.")
 @click.option("--steps", default=5, show_default=True, help="Steps a run.")
-@click.option("--threads", default=os.cpu_count(), show_default=True, help="Threads of torch.")
+@click.option("--threads", default=1, show_default=True, help="Threads of torch.")
 def main(names: tuple[str, ...], pairs: int, steps: int, threads: int) -> None:
-    """Gain of each kernel, or of those NAMED, at the sizes that speed.py measures."""
+    """Gain of each of the kernels NAMES, or of several together (hinge+highest), at the sizes that speed.py measures;
+    without names, of each kernel and of all.
+    """
     torch.set_num_threads(threads)
-    rows = []
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         write_data(Path(scratch), "speed", 6_400, 3_003, text=False)
@@ -71,20 +77,9 @@ def main(names: tuple[str, ...], pairs: int, steps: int, threads: int) -> None:
         trainer, loader, _ = with_our_data("DecCM", "speed", Path(scratch), teacher_config={"epochs": 1})
         trainer.model.train()
         batch = next(iter(loader))
-        for name in tqdm(names or NAMES, unit="kernel", disable=None):
-            found, best = ratios(trainer, batch, name, pairs, steps)
-            low, high = np.quantile(found, (0.25, 0.75))
-            spread = f"{low - 1:+.1%} to {high - 1:+.1%}"
-            rows.append(
-                [
-                    name,
-                    f"{median(found) - 1:+.1%}",
-                    spread,
-                    f"{found[0] - 1:+.1%} to {found[-1] - 1:+.1%}",
-                    f"{1e3 * best:.1f}",
-                ]
-            )
-    heads = ["kernel", "gain", "middle half of the pairs", "all pairs", "best step, ms"]
+        turns = tqdm(names or (*NAMES, "+".join(NAMES)), unit="kernel", disable=None)
+        rows = [row(name, ratios(trainer, batch, name.split("+"), pairs, steps)) for name in turns]
+    heads = ["kernel", "gain", "middle half of the pairs", "all pairs"]
     print(f"batch {BATCH}, {threads} threads, {pairs} pairs of {steps} steps\n\n" + tabulate(rows, headers=heads))
 
 

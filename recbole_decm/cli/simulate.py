@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,30 +15,11 @@ from recbole_decm.simulation.causal import SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
 from recbole_decm.simulation.references import format_references
 
-_HELP = {
-    "videos": "Videos.",
-    "music": "Music in the catalogue.",
-    "uploaders": "Uploaders; each video belongs to one of them.  [default: videos / 5]",
-    "pgc_videos": "Professional videos.  [default: videos / 4]",
-    "pgc_music": "Music of the professional videos.  [default: as --music]",
-    "genre_shares": "Share of each genre in the catalogue, comma-separated.",
-    "preference": "Dirichlet parameters of the uploaders' preferences, comma-separated.",
-    "latent_dim": "Dimensions of the true match.",
-    "genre_spread": "Standard deviation of the genre centres.",
-    "music_spread": "Standard deviation of music around its genre's centre.",
-    "visual_dim": "Dimensions of the visual features.",
-    "acoustic_dim": "Dimensions of the acoustic features.",
-    "visual_noise": "Standard deviation of the visual noise.",
-    "acoustic_noise": "Standard deviation of the acoustic noise.",
-    "pgc_noise": "Noise of the professional features, relative to the others.",
-    "confounding": "Strength with which preference drives the observed choice.",
-    "style": "Strength with which preference shows in the video.",
-    "popularity": "Standard deviation of the log-exposure of music.",
-    "seed": "Random seed.",
-}
+# Options whose default follows another one.
+_DEPENDENT = {"uploaders": "videos / 5", "pgc_videos": "videos / 4", "pgc_music": "as --music"}
 
 
-def _numbers(_ctx, param, value: str | None) -> tuple[float, ...] | None:
+def _numbers(_ctx: object, param: object, value: str | None) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:
@@ -46,16 +28,19 @@ def _numbers(_ctx, param, value: str | None) -> tuple[float, ...] | None:
         raise click.BadParameter(f"expected numbers separated by commas, found '{value}'") from error
 
 
-def _parameters(command):
+def _parameters(command: Any) -> Any:
+    described = SimulationConfig.__pydantic_fields__  # type: ignore[attr-defined]
     for field in reversed(fields(SimulationConfig)):
-        option, dependent = "--" + field.name.replace("_", "-"), field.name in ("uploaders", "pgc_videos", "pgc_music")
-        default = None if dependent else field.default
+        help_text, dependent = described[field.name].description, _DEPENDENT.get(field.name)
         if isinstance(field.default, tuple):
             shown = ",".join(f"{number:g}" for number in field.default)
-            settings = {"callback": _numbers, "default": shown, "show_default": True}
+            settings: dict[str, Any] = {"callback": _numbers, "default": shown, "show_default": True}
+        elif dependent:
+            settings = {"type": type(field.default)}
+            help_text = f"{help_text}  [default: {dependent}]"
         else:
-            settings = {"type": type(field.default), "default": default, "show_default": not dependent}
-        command = click.option(option, help=_HELP[field.name], **settings)(command)
+            settings = {"type": type(field.default), "default": field.default, "show_default": True}
+        command = click.option(SimulationConfig.option(field.name), help=help_text, **settings)(command)
     return command
 
 
@@ -64,7 +49,7 @@ def _parameters(command):
 @click.option("--name", required=True, help="Writes OUT/NAME and OUT/NAME-pgc.")
 @click.option("--overwrite", is_flag=True, help="Replace data sets that exist.")
 @_parameters
-def simulate_command(out: Path, name: str, overwrite: bool, **values) -> None:
+def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> None:
     """Write a simulated data set with ground truth.
 
     Uploaders' genre preferences confound the observed choices of music; NAME.do.inter holds the test videos' choices
@@ -95,5 +80,5 @@ def _command(config: SimulationConfig, name: str) -> str:
         value = getattr(config, field.name)
         if value != field.default:
             text = ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else f"{value}"
-            parts.append(f"--{field.name.replace('_', '-')} {text}")
+            parts.append(f"{config.option(field.name)} {text}")
     return " ".join(parts)

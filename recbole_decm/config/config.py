@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import recbole
 import torch
 from recbole.config import Config
 from recbole.evaluator import metric_types
@@ -21,12 +20,13 @@ from recbole.utils import ModelType, argument_list
 
 from recbole_decm.config import compat, registry
 from recbole_decm.config.keys import Role, having
+from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES, check
 from recbole_decm.config.values import (
     Loader,
+    find_config_file,
     merge,
     parse_arguments,
     parse_value,
-    read_config_files,
     read_yaml,
     take_config_files,
 )
@@ -38,8 +38,6 @@ from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.parallel import group
 from recbole_decm.parallel.processes import Processes
 from recbole_decm.parallel.share import Share
-
-RECBOLE_PROPERTIES = Path(recbole.__file__).parent / "properties"
 
 
 class DecCMConfig(Config):
@@ -53,7 +51,9 @@ class DecCMConfig(Config):
         arguments: ``--key=value`` command-line arguments; never read from ``sys.argv``.
 
     Raises:
-        ConfigError: unknown key, model, metric or data set, malformed file or argument, or a value RecBole refuses.
+        ConfigError: unknown key, model, metric or data set, malformed file or argument, a value of another type or
+            out of its range (the message says which, and in which file it is or whether on the command line), or one
+            that RecBole refuses.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class DecCMConfig(Config):
         arguments: Sequence[str] = (),
     ):
         self._arguments = list(arguments)
+        self._given: list[tuple[str, dict]] = []  # layers of what is given, each with the place it comes from
         try:
             super().__init__(model, dataset, config_file_list, config_dict)
         except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError, SyntaxError) as error:
@@ -88,7 +89,10 @@ class DecCMConfig(Config):
         return Loader
 
     def _load_config_files(self, file_list):
-        return read_config_files(file_list or [])
+        paths = [find_config_file(file) for file in file_list or []]
+        files = [(str(path), read_yaml(path)) for path in paths]
+        self._given += files
+        return merge(*(values for _, values in files))
 
     def _load_variable_config_dict(self, config_dict):
         given = dict(config_dict or {})
@@ -98,8 +102,9 @@ class DecCMConfig(Config):
         return parse_arguments(self._arguments)
 
     def _merge_external_config_dict(self):
-        for values in (self.variable_config_dict, self.cmd_config_dict):
-            self.file_config_dict = merge(self.file_config_dict, read_config_files(take_config_files(values)))
+        for where, values in (("config_dict", self.variable_config_dict), ("command line", self.cmd_config_dict)):
+            self.file_config_dict = merge(self.file_config_dict, self._load_config_files(take_config_files(values)))
+            self._given.append((where, values))
         self.external_config_dict = merge(self.file_config_dict, self.variable_config_dict, self.cmd_config_dict)
 
     def _get_model_and_dataset(self, model, dataset):
@@ -124,12 +129,14 @@ class DecCMConfig(Config):
         model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
         self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | _keys_read_by(model_class)
         self._known_keys |= {key for group in self.parameters.values() for key in group}
+        for where, values in self._given:
+            self._check(values, where)
         self._data_folder = self._find_data_folder(base_values, dataset)
         yamls = [ours / "dataset" / f"{dataset}.yaml", RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml"]
         found = [path for path in yamls if path.is_file()][:1]
         found += [path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()]
         for path in found:
-            self._refuse_unknown_keys(read_yaml(path), str(path))
+            self._check(read_yaml(path), str(path))
         self.internal_config_dict = merge(base_values, model_values, *(read_yaml(path) for path in found))
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
 
@@ -151,9 +158,6 @@ class DecCMConfig(Config):
         )
 
     def _get_final_config_dict(self):
-        self._refuse_unknown_keys(self.file_config_dict, "config file")
-        self._refuse_unknown_keys(self.variable_config_dict, "config_dict")
-        self._refuse_unknown_keys(self.cmd_config_dict, "command line")
         final = merge(self.internal_config_dict, self._named_objective(), self.external_config_dict)
         final["numerical_features"] = list(final.get("numerical_features") or [])
         return final
@@ -163,16 +167,14 @@ class DecCMConfig(Config):
         if "objective" not in self.internal_config_dict:
             return {}
         name = {**self.internal_config_dict, **self.external_config_dict}["objective"]
-        if name not in OBJECTIVES:
-            hint = suggest(str(name), OBJECTIVES)
-            raise ConfigError(f"objective: expected {' or '.join(OBJECTIVES)}, found {name!r}.{hint}")
         return {key: value for key, value in OBJECTIVES[name].items() if key in self.internal_config_dict}
 
-    def _refuse_unknown_keys(self, values: dict, where: str) -> None:
+    def _check(self, values: dict, where: str) -> None:
         for key in values:
             if key not in self._known_keys:
                 hint = suggest(str(key), self._known_keys)
                 raise ConfigError(f"{where}: expected a key that {self.model} or RecBole reads, found '{key}'.{hint}")
+        check(values, self.model, self.model_class, where)
 
     def _set_default_parameters(self):
         self._check_metrics()
@@ -180,23 +182,19 @@ class DecCMConfig(Config):
         self.final_config_dict["data_path"] = str(self._data_folder)
 
     def _check_metrics(self) -> None:
-        metrics = self.final_config_dict["metrics"]
-        for metric in [metrics] if isinstance(metrics, str) else metrics:
-            if str(metric).lower() not in metric_types:
-                raise ConfigError(f"metrics: unknown metric '{metric}'.{suggest(str(metric), metric_types)}")
-        name, at, k = str(self.final_config_dict["valid_metric"]).partition("@")
+        metrics, topk = self.final_config_dict["metrics"], self.final_config_dict["topk"]
         listed = [metrics] if isinstance(metrics, str) else metrics
-        topk = self.final_config_dict["topk"]
-        if name.lower() not in {str(metric).lower() for metric in listed}:
+        for metric in listed:
+            if metric.lower() not in metric_types:
+                raise ConfigError(f"metrics: unknown metric '{metric}'.{suggest(metric, metric_types)}")
+        name, at, k = self.final_config_dict["valid_metric"].partition("@")
+        if name.lower() not in {metric.lower() for metric in listed}:
             raise ConfigError(f"valid_metric: expected one of metrics ({', '.join(listed)}), found '{name}'.")
         if at and k not in {str(cut) for cut in (topk if isinstance(topk, list) else [topk])}:
             raise ConfigError(f"valid_metric: expected a cut-off of topk ({topk}), found '{name}@{k}'.")
 
     def _set_eval_neg_sample_args(self, phase):
         """Negatives of an evaluation are drawn by our loaders, once; RecBole's samplers draw none."""
-        mode = self.final_config_dict["eval_args"]["mode"][phase]
-        if mode not in ("full", "fixed") and not re.fullmatch(r"(uni|pop)[1-9]\d*", str(mode)):
-            raise ConfigError(f"eval_args.mode: expected full, fixed, uniN or popN (such as uni100), found '{mode}'.")
         self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}
 
     def _init_device(self):

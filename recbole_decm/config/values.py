@@ -84,7 +84,11 @@ def parse_value(text: str) -> object:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         try:
-            return yaml.load(text, Loader=Loader) if text.lstrip()[:1] in "[{" else _WORDS.get(text.lower(), text)
+            return (
+                yaml.load(text, Loader=Loader)
+                if text.lstrip().startswith(("[", "{"))
+                else _WORDS.get(text.lower(), text)
+            )
         except yaml.YAMLError:
             return text
 

@@ -127,10 +127,6 @@ class DecCMDataset(FilesDataset):
             values = matrix.lookup(torch.arange(len(matrix)))
             values[0] = 0
             return values
-        if self.config["uploader_prior"] != "train":
-            raise ConfigError(f"uploader_prior: expected read or train, found {self.config['uploader_prior']!r}.")
-        if not self.config["prior_smoothing"] > 0:
-            raise ConfigError(f"prior_smoothing: expected a number above 0, found {self.config['prior_smoothing']!r}.")
         if self.uploader_field not in self._tokens or self.genre_field not in self._tokens:
             raise DataError(
                 f"{self.dataset_path}: uploader_prior: train needs '{self.uploader_field}:token' in .user and "

@@ -46,8 +46,6 @@ class FilesDataset(Dataset):
     def _load_data(self, token, dataset_path):
         folder = Path(dataset_path)
         splits = self.benchmark_filename_list
-        if splits is not None and not isinstance(splits, list):
-            raise ConfigError(f"benchmark_filename: expected a list such as [train, valid, test], found {splits!r}.")
         names = [f"{token}.inter"] if splits is None else [f"{token}.{split}.inter" for split in splits]
         names += [f"{token}.user"] if self.for_matching or self.needs_prior else []
         names += [f"{token}.item"] if self.for_matching or self.needs_genre else []

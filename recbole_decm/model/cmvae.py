@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from recbole_decm.data.inputs import ModelInputs
-from recbole_decm.model import kernels
 from recbole_decm.model.adjustment import Adjustment
 from recbole_decm.model.base import ContentModel
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
@@ -86,8 +86,8 @@ class CMVAE(ContentModel):
 
     def _of_unit_length(self, q: Posterior) -> Posterior:
         return Posterior(
-            kernels.unit_length(q.mean) if self.settings.normalize_mean else q.mean,
-            kernels.unit_length(q.logvar) if self.settings.normalize_logvar else q.logvar,
+            normalize(q.mean, dim=1) if self.settings.normalize_mean else q.mean,
+            normalize(q.logvar, dim=1) if self.settings.normalize_logvar else q.logvar,
         )
 
     def learned_part(self, q: Posterior) -> Posterior:

@@ -1,98 +1,28 @@
-"""Functions of tensors with a gradient or a pass written by hand, each beside the plain formula that it stands for.
+"""What is written by hand for speed: a gradient or a pass over a matrix, each beside the plain formula it stands for.
 
-``plain_NAME`` says what ``NAME`` computes, up to rounding. ``python benchmarks/kernels.py`` measures what each gains in
-a full training step of DecCM.
+``plain_NAME`` says what ``NAME`` computes, and takes the same arguments; the values are equal up to rounding, those of
+:func:`keep_mask` in distribution. A kernel stays if a full training step of DecCM takes 5 % longer with the plain
+formula: ``python benchmarks/kernels.py`` measures each, and docs/performance.md has what it found.
 
-Shapes: B rows in a batch, D latent dimensions, F features.
+Shapes: B pairs in a batch, D latent dimensions, F features.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# --- rows of unit length ------------------------------------------------------------------------------------------
-
-_SHORTEST = 1e-12
-
-
-def plain_unit_length(rows: Tensor) -> Tensor:
-    """Rows over their Euclidean length, (B, D) -> (B, D)."""
-    return functional.normalize(rows, dim=1)
-
-
-def unit_length(rows: Tensor) -> Tensor:
-    """:func:`plain_unit_length` with a gradient of five operations where autograd takes fourteen."""
-    return _UnitLength.apply(rows)
-
-
-class _UnitLength(torch.autograd.Function):
-    """For u = x / |x| and a gradient g of u, that of x is (g - (g . u) u) / |x|."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=_SHORTEST)
-        unit = rows / length
-        ctx.save_for_backward(unit, length)
-        return unit
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        unit, length = ctx.saved_tensors
-        along = (gradient * unit).sum(dim=1, keepdim=True)
-        return torch.addcmul(gradient, along, unit, value=-1).div_(length)
-
-
-# --- divergence of Gaussians --------------------------------------------------------------------------------------
-
-
-def plain_gaussian_kl(mean: Tensor, logvar: Tensor, to_mean: Tensor | None, to_logvar: Tensor | None) -> Tensor:
-    if to_mean is None or to_logvar is None:
-        terms = torch.expm1(logvar) - logvar + mean.square()
-    else:
-        terms = (logvar - to_logvar).exp() + (mean - to_mean).square() * (-to_logvar).exp() - 1 - logvar + to_logvar
-    return 0.5 * terms.sum() / max(len(mean), 1)
-
-
-def gaussian_kl(mean: Tensor, logvar: Tensor, to_mean: Tensor | None, to_logvar: Tensor | None) -> Tensor:
-    return _GaussianKL.apply(mean, logvar, to_mean, to_logvar)
-
-
-class _GaussianKL(torch.autograd.Function):
-    """KL of diagonal Gaussians from given ones (N(0, I) where None) with its gradient by the first: a dozen passes over
-    (B, D) where autograd takes thirty.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, mean: Tensor, logvar: Tensor, to_mean: Tensor | None, to_logvar: Tensor | None) -> Tensor:
-        if to_mean is None or to_logvar is None:
-            distance, log_ratio = mean, logvar
-            pull = mean
-        else:
-            distance, log_ratio = mean - to_mean, logvar - to_logvar
-            pull = distance * torch.exp(-to_logvar)
-        excess = torch.expm1(log_ratio)
-        ctx.save_for_backward(pull, excess)
-        return 0.5 * ((excess - log_ratio).sum() + (distance * pull).sum()) / max(len(mean), 1)
-
-    @staticmethod
-    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        pull, excess = ctx.saved_tensors
-        step = factor / max(len(pull), 1)  # a process's share of a batch can be empty
-        return pull * step, excess * (0.5 * step), None, None
-
-
-# --- hinge over the hardest negatives -----------------------------------------------------------------------------
+# --- the hinge over the hardest negatives -------------------------------------------------------------------------
 
 
 def plain_hinge(scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
+    """:func:`recbole_decm.model.losses.hard_negative_hinge`: (B, B) scores and (B, B) bool -> () float."""
     directions = []
     for anchored in (scores, scores.T):
-        hardest = torch.where(same_music, float("-inf"), anchored).topk(min(num_negatives, len(scores)), dim=1).values
+        hardest = plain_highest(torch.where(same_music, float("-inf"), anchored), num_negatives)
         violation = (margin + hardest - anchored.diagonal().unsqueeze(1)).clamp(min=0)
         found = (~same_music).sum(dim=1).clamp(min=1, max=hardest.shape[1])
         directions.append((violation.sum(dim=1) / found).mean())
@@ -100,6 +30,9 @@ def plain_hinge(scores: Tensor, same_music: Tensor, margin: float, num_negatives
 
 
 def hinge(scores: Tensor, same_music: Tensor, margin: float, num_negatives: int) -> Tensor:
+    """:func:`plain_hinge` and its gradient in one pass; where scores are tied at the threshold they share a gradient
+    that torch gives to some of them. Scores are float32 or float64.
+    """
     return _HardestNegatives.apply(scores, same_music, margin, num_negatives)
 
 
@@ -175,33 +108,22 @@ class _Anchors(NamedTuple):
 
 
 def plain_highest(scores: Tensor, k: int) -> Tensor:
+    """The k highest scores of every row, the least of them first: (B, N) -> (B, min(k, N))."""
     return scores.topk(min(k, scores.shape[1]), dim=1).values.flip(1)
 
 
 def highest(scores: Tensor, k: int) -> Tensor:
-    """The k highest scores of every row, the least of them first: (B, N) -> (B, min(k, N)). On a CPU the rows of
-    ``scores`` are reordered.
+    """:func:`plain_highest`, of which the least comes first and the others in any order. On a CPU it is numpy's
+    selection, which is vectorised where torch's is not; it reorders the rows of ``scores``.
     """
     if scores.device.type != "cpu":
         return plain_highest(scores, k)
     values, first = scores.numpy(), scores.shape[1] - min(k, scores.shape[1])
-    partition(values, first)
+    values.partition(first, axis=1)
     return torch.from_numpy(values[:, first:].copy())
 
 
-def plain_partition(values: np.ndarray, first: int) -> None:
-    values.partition(first, axis=1)
-
-
-def partition(values: np.ndarray, first: int) -> None:
-    if values.dtype == np.float32:
-        values.view(np.int32).partition(first, axis=1)
-        if (values[:, first] > 0).all():
-            return
-    values.partition(first, axis=1)
-
-
-# --- error of what a linear layer generates -----------------------------------------------------------------------
+# --- the error of what a linear layer generates -------------------------------------------------------------------
 
 
 def reconstruction_error(decoded: Tensor, features: Tensor) -> Tensor:
@@ -210,10 +132,26 @@ def reconstruction_error(decoded: Tensor, features: Tensor) -> Tensor:
 
 
 def plain_linear_error(hidden: Tensor, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
+    """:func:`reconstruction_error` of ``linear(hidden, weight, bias)``.
+
+    Args:
+        hidden: (B, D).
+        weight: (F, D); bias: (F,).
+        features: (B, F).
+
+    Returns:
+        () float.
+    """
     return reconstruction_error(functional.linear(hidden, weight, bias), features)
 
 
 def linear_error(hidden: Tensor, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
+    """:func:`plain_linear_error` without making the decoded (B, F) matrix; ``features`` get no gradient.
+
+    |H W' + 1 c' - X|^2 = <H'H, W'W> + 2 <H, 1 (W'c)'> + B |c|^2 - 2 <H, X W> - 2 <1, X c> + |X|^2: two large products,
+    X W here and X'H in the gradient, where decoding takes three, and no pass over a generated matrix. The rounding
+    error is relative to the mean square of the features, not to that of the difference. The error of no rows is 0.
+    """
     return _LinearMeanSquare.apply(hidden, weight, bias, features)
 
 
@@ -240,7 +178,7 @@ class _LinearMeanSquare(torch.autograd.Function):
         return for_hidden, for_weight, for_bias, None
 
 
-# --- batch norm, dropout, linear ----------------------------------------------------------------------------------
+# --- batch norm, dropout and a linear layer -----------------------------------------------------------------------
 
 # Below this a scale is too small to divide by: the three layers are used.
 _SMALLEST_SCALE = 1e-3
@@ -265,6 +203,18 @@ def fits(norm: nn.Module, values: Tensor) -> bool:
 def plain_normed_linear(
     values: Tensor, norm: nn.BatchNorm1d, keep: Tensor | None, scale: float, weight: Tensor, bias: Tensor
 ) -> Tensor:
+    """``linear(scale * keep * norm(values))`` in training mode; updates the running statistics of ``norm``.
+
+    Args:
+        values: (B, F), B at least 2.
+        norm: batch normalisation of F features.
+        keep: (B, F) of 0 and 1, the dropout mask; None keeps all.
+        scale: what makes up for the dropped entries.
+        weight: (O, F); bias: (O,).
+
+    Returns:
+        (B, O).
+    """
     hidden = norm(values)
     return functional.linear(hidden if keep is None else hidden * keep, weight if scale == 1 else weight * scale, bias)
 
@@ -272,6 +222,9 @@ def plain_normed_linear(
 def normed_linear(
     values: Tensor, norm: nn.BatchNorm1d, keep: Tensor | None, scale: float, weight: Tensor, bias: Tensor
 ) -> Tensor:
+    """:func:`plain_normed_linear` where :func:`fits` says so: backward makes no (B, F) gradient of the normalised
+    values only to sum it into F scales and shifts; two (O, F) products give these sums.
+    """
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
     return _NormedLinear.apply(values, norm.weight, norm.bias, weight, bias, keep, scale, norm)
@@ -321,16 +274,26 @@ class _NormedLinear(torch.autograd.Function):
 # --- dropout ------------------------------------------------------------------------------------------------------
 
 
-def plain_keep(values: Tensor, prob: float) -> tuple[Tensor, float]:
+def plain_keep_mask(values: Tensor, prob: float) -> tuple[Tensor, float]:
+    """0 where an entry is dropped and 1 where it is kept, of the shape and type of ``values``, and the factor that
+    makes up for what is dropped.
+
+    Args:
+        values: any shape.
+        prob: share of the entries that are dropped, at least 0 and below 1.
+    """
     return torch.empty_like(values).bernoulli_(1 - prob), 1 / (1 - prob)
 
 
-def keep(values: Tensor, prob: float) -> tuple[Tensor, float]:
+def keep_mask(values: Tensor, prob: float) -> tuple[Tensor, float]:
+    """:func:`plain_keep_mask` on a CPU, with eight decisions from each random word. The probability is rounded to a
+    multiple of 1/256, and the factor is that of the rounded one, so that the expectation is exact.
+    """
     dropped = min(round(prob * 256), 255)
     words = torch.randint(_LOWEST, _HIGHEST, ((values.numel() + 7) // 8,), dtype=torch.int64)
-    kept = torch.empty_like(values)  # a product with 0 and 1 is vectorised, torch.where and masked_fill are not
-    torch.ge(words.view(torch.uint8)[: values.numel()].view(values.shape), dropped, out=kept)
-    return kept, 256 / (256 - dropped)
+    keep = torch.empty_like(values)  # a product with 0 and 1 is vectorised, torch.where and masked_fill are not
+    torch.ge(words.view(torch.uint8)[: values.numel()].view(values.shape), dropped, out=keep)
+    return keep, 256 / (256 - dropped)
 
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1

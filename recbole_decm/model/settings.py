@@ -1,177 +1,171 @@
-"""Hyper-parameters of our models as typed, frozen values: the one place where they are read from a config."""
+"""Hyper-parameters of our models as typed, frozen values: the one place where they are read from a config.
+
+Each field's description is the comment of its key in ``properties/model/*.yaml`` and its line in ``docs/keys.md``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from recbole_decm.errors import ConfigError
-from recbole_decm.model.objectives import MATCHINGS, OBJECTIVES, TEACHER_KLS
+from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic.dataclasses import dataclass
+
+from recbole_decm.io.typed import STRICT, Expected, Typed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-def _in_range(low: float, high: float = float("inf"), open_low: bool = False):
-    def check(value: Any) -> bool:
-        return (value > low if open_low else value >= low) and value <= high
-
-    brackets = f"{'above' if open_low else 'at least'} {low:g}" + (
-        f" and at most {high:g}" if high < float("inf") else ""
-    )
-    return check, brackets
+def _word(value: Any) -> Any:
+    """YAML and the command line read the word ``none`` as None."""
+    return "none" if value is None else value
 
 
-_CHECKS = {
-    "latent_dimension": _in_range(1),
-    "dropout_prob": _in_range(0, 0.99),
-    "music_dropout_prob": _in_range(0, 0.99),
-    "margin": _in_range(0),
-    "music_loss_factor": _in_range(0),
-    "sampling_noise": _in_range(0),
-    "num_negatives": _in_range(1),
-    "reconstruction_weight": _in_range(0),
-    "kl_weight": _in_range(0),
-    "kl_anneal_epochs": _in_range(0),
-    "initial_logvar": _in_range(-30, 10),
-    "teacher_weight": _in_range(0),
-    "teacher_score_weight": _in_range(0),
-    "distillation_weight": _in_range(0),
-    "distillation_temperature": _in_range(0, open_low=True),
-    "temperature": _in_range(0, open_low=True),
-    "backdoor_temperature": _in_range(0, open_low=True),
-    "alpha": _in_range(0, open_low=True),
-    "canonical_dimension": _in_range(1),
-    "regularization": _in_range(0, open_low=True),
-    "correlation_power": _in_range(0),
-    "num_neighbors": _in_range(1),
-    "similarity_power": _in_range(0),
-    "propensity_power": _in_range(0),
-    "largest_weight": _in_range(0, open_low=True),
-    "popularity_power": _in_range(0),
-    "inference_popularity_power": _in_range(0),
-}
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "match_on": ("mean", "sample"),
-    "objective": tuple(OBJECTIVES),
-    "matching": tuple(MATCHINGS),
-    "teacher_kl": tuple(TEACHER_KLS),
-    "decode_from": ("latent", "fused"),
-    "initial_weights": ("adapted", "torch"),
-    "backdoor": ("none", "batch", "population", "exact", "conditional"),
-    "validation_prior": ("inference", "mean", "uniform", "uploader"),
-    "confounder_fusion": ("linear", "bilinear", "gated", "mixture", "genre"),
-    "inference": ("pd", "pda"),
-}
-_INFERENCE_PRIORS = ("mean", "uniform", "uploader")
+def _as_dropout_prob(value: Any, info: ValidationInfo) -> Any:
+    return info.data.get("dropout_prob", 0.0) if value is None else value
 
 
-@dataclass(frozen=True)
-class Settings:
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Prior = Annotated[
+    Literal["mean", "uniform", "uploader"] | tuple[Annotated[float, Field(ge=0)], ...],
+    BeforeValidator(_as_tuple),
+    Expected(
+        "mean, uniform, uploader, or probabilities that sum to 1",
+        lambda value: isinstance(value, str) or abs(sum(value) - 1) <= 1e-3,
+    ),
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Settings(Typed):
     """Values of a model's YAML: a subclass has a field for each key."""
 
     @classmethod
-    def from_config(cls, config) -> Self:
-        """Read and check the values.
+    def from_config(cls, config: Any) -> Self:
+        """Read and check the values; other keys of the config are not looked at.
 
         Raises:
             ConfigError: a key is missing, of another type, or out of its range.
         """
-        return cls(**{field.name: _read(config, field.name, str(field.type)) for field in fields(cls)})
+        return cls(**{field.name: config[field.name] for field in fields(cls)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MatcherSettings(Settings):
-    """Hyper-parameters of the variational cross-modal matcher; ``properties/model/CMVAE.yaml`` says what they mean."""
+    """Hyper-parameters of the variational cross-modal matcher."""
 
-    latent_dimension: int
-    dropout_prob: float
-    music_dropout_prob: float
-    initial_logvar: float
-    normalize_mean: bool
-    match_on: str
-    margin: float
-    num_negatives: int
-    reconstruction_weight: float
-    kl_weight: float
-    kl_anneal_epochs: int
-    objective: str
-    matching: str
-    temperature: float
-    popularity_correction: bool
-    both_directions: bool
-    mask_same_music: bool
-    music_loss_factor: float
-    normalize_logvar: bool
-    sampling_noise: float
-    decoder_relu: bool
-    initial_weights: str
+    latent_dimension: int = Field(ge=1, description="D, the size of the shared latent space.")
+    dropout_prob: float = Field(ge=0, le=0.99, description="Dropout on the normalised input of encoders and decoders.")
+    music_dropout_prob: Annotated[float, BeforeValidator(_as_dropout_prob)] = Field(
+        ge=0, le=0.99, description="The same for the music encoder alone; ~ is dropout_prob."
+    )
+    initial_logvar: float = Field(ge=-30, le=10, description="Bias the log-variance heads start from.")
+    normalize_mean: bool = Field(description="Whether posterior means have unit length, which makes scores cosines.")
+    match_on: Literal["mean", "sample"] = Field(
+        description="What the matching term compares in training: mean or sample of the posteriors."
+    )
+    margin: float = Field(ge=0, description="A matched pair should score this much higher than a negative.")
+    num_negatives: int = Field(ge=1, description="Hardest in-batch negatives an anchor learns from.")
+    reconstruction_weight: float = Field(ge=0, description="Weight of the cross-generation error.")
+    kl_weight: float = Field(ge=0, description="Weight of the divergence from N(0, I), after annealing.")
+    kl_anneal_epochs: int = Field(ge=0, description="Epochs over which the KL weight rises linearly to its value.")
+    objective: Literal["ours", "released"] = Field(
+        description=(
+            "Named set of values, below all that is given otherwise: ours (this file) or released "
+            "(model/objectives.py)."
+        )
+    )
+    matching: Literal["hinge", "softmax", "released"] = Field(
+        description="Matching term: hinge, softmax (contrastive), or released (the released code's inverted hinge)."
+    )
+    temperature: float = Field(
+        gt=0,
+        description="Score difference that counts as one nat in matching: softmax; learned from this start.",
+    )
+    popularity_correction: bool = Field(
+        description="logQ correction of matching: softmax: a popular track is an in-batch negative more often."
+    )
+    both_directions: bool = Field(
+        description="Whether videos compete for a track, too, in matching: softmax.",
+    )
+    mask_same_music: bool = Field(
+        description="Whether pairs of a batch that share the track are no negatives of each other."
+    )
+    music_loss_factor: float = Field(ge=0, description="Weight of the music-anchored direction in matching: released.")
+    normalize_logvar: bool = Field(description="Whether the log-variances of a posterior have unit length, too.")
+    sampling_noise: float = Field(
+        ge=0, description="Scale of the noise of posterior samples in training; 0 takes the means."
+    )
+    decoder_relu: bool = Field(description="Whether decoders end in a ReLU, for features that are never negative.")
+    initial_weights: Literal["adapted", "torch"] = Field(
+        description="Start of logvar heads and fusion: adapted (initial_logvar, near identity) or torch."
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class DecCMSettings(MatcherSettings):
     """Hyper-parameters of DecCM: the matcher's, the weight of the teacher, and the backdoor adjustment."""
 
-    teacher: str
-    teacher_kl: str
-    decode_from: str
-    teacher_weight: float
-    teacher_score_weight: float
-    distillation_weight: float
-    distillation_temperature: float
-    backdoor: str
-    confounder_fusion: str
-    inference_prior: str | tuple[float, ...]
-    validation_prior: str
-    backdoor_temperature: float
+    teacher: Annotated[str, BeforeValidator(_word)] = Field(
+        description="auto: train on <dataset>-pgc, or take a cached one; PATH of a checkpoint; none."
+    )
+    teacher_kl: Literal["kl", "released"] = Field(
+        description="Divergence from the teacher: kl, or released (with the released code's sign error)."
+    )
+    decode_from: Literal["latent", "fused"] = Field(
+        description=(
+            "What a video is generated from: the music's latent vector (latent) or the one with the confounder (fused)."
+        )
+    )
+    teacher_weight: float = Field(ge=0, description="Weight of KL(student || teacher).")
+    teacher_score_weight: float = Field(
+        ge=0, description="Weight of the teacher's own match beside the student's in the score; 0 leaves it out."
+    )
+    distillation_weight: float = Field(
+        ge=0,
+        description=(
+            "Weight of the divergence from the teacher's rankings of professional music for professional videos."
+        ),
+    )
+    distillation_temperature: float = Field(
+        gt=0, description="Score difference that counts as one nat in those rankings of the teacher."
+    )
+    backdoor: Annotated[Literal["none", "batch", "population", "exact", "conditional"], BeforeValidator(_word)] = Field(
+        description=(
+            "P(k) in training: batch (the paper's Monte Carlo mean), population (training mean), exact (sum over the "
+            "groups' probabilities), conditional (each uploader's own), none."
+        )
+    )
+    confounder_fusion: Literal["linear", "bilinear", "gated", "mixture", "genre"] = Field(
+        description=("How the confounder enters the score: linear (the paper's), bilinear, gated, mixture, genre.")
+    )
+    inference_prior: Prior = Field(
+        description="P(k) at inference: mean, uniform, uploader, or a probability for each genre group."
+    )
+    validation_prior: Literal["inference", "mean", "uniform", "uploader"] = Field(
+        description=(
+            "P(k) while the epoch is chosen: inference (inference_prior), uploader (whose choices the validation data "
+            "are), mean, uniform."
+        )
+    )
+    backdoor_temperature: float = Field(
+        gt=0, description="Score difference that counts as one nat in the probabilities of backdoor: exact."
+    )
 
 
-def lack_of_negatives(config) -> str | None:
+def lack_of_negatives(config: Any) -> str | None:
     """What to say where the batch of all processes together has fewer pairs than ``num_negatives`` + 1; else None.
 
     One process can go on with those it has: every other pair of a batch is a negative then.
     """
     batch, negatives = config["train_batch_size"], config["num_negatives"]
-    numbers = isinstance(batch, int) and isinstance(negatives, int)
-    if not numbers or config["matching"] == "softmax" or batch > negatives:
+    if negatives is None or config["matching"] == "softmax" or batch > negatives:
         return None
     return (
         f"train_batch_size: expected at least num_negatives + 1 = {negatives + 1}, found {batch}. The batch of all "
         "processes together holds the negatives; raise it or lower num_negatives."
     )
-
-
-def _read_prior(name: str, value: Any) -> str | tuple[float, ...]:
-    if isinstance(value, str) and value in _INFERENCE_PRIORS:
-        return value
-    numbers = value if isinstance(value, (list, tuple)) else []
-    fits = all(isinstance(number, (int, float)) and not isinstance(number, bool) and number >= 0 for number in numbers)
-    if not numbers or not fits or abs(sum(numbers) - 1) > 1e-3:
-        raise ConfigError(
-            f"{name}: expected {', '.join(_INFERENCE_PRIORS)}, or probabilities that sum to 1, found {value!r}."
-        )
-    return tuple(float(number) for number in numbers)
-
-
-def _read(config, name: str, kind: str) -> Any:
-    value = config[name]
-    if name == "music_dropout_prob" and value is None:
-        value = config["dropout_prob"]
-    if name == "inference_prior":
-        return _read_prior(name, value)
-    if value is None and (name == "teacher" or "none" in _CHOICES.get(name, ())):
-        value = "none"  # YAML and the command line read the word as None
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = {
-        "int": isinstance(value, int) and number,
-        "float": number,
-        "bool": isinstance(value, bool),
-        "str": isinstance(value, str),
-    }
-    if not fits[kind]:
-        raise ConfigError(f"{name}: expected a value of type {kind}, found {value!r}.")
-    if name in _CHECKS and not _CHECKS[name][0](value):
-        raise ConfigError(f"{name}: expected a number of {_CHECKS[name][1]}, found {value!r}.")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise ConfigError(f"{name}: expected {' or '.join(_CHOICES[name])}, found {value!r}.")
-    return float(value) if kind == "float" else value

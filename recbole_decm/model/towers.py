@@ -33,10 +33,7 @@ class Posterior(NamedTuple):
 
 
 class Dropout(nn.Module):
-    """Dropout that draws eight decisions from each random word: torch's own draws one by one on a CPU.
-
-    The probability is rounded to a multiple of 1/256, and what is kept is scaled by the rounded one, so that the
-    expectation is exact. On other devices it is torch's dropout.
+    """Dropout by :func:`recbole_decm.model.kernels.keep_mask` on a CPU; on other devices it is torch's dropout.
 
     Args:
         prob: share of the entries that are set to 0 in training, at least 0 and below 1.
@@ -66,7 +63,7 @@ class Dropout(nn.Module):
         """
         if not self.training or round(self.prob * 256) == 0:
             return None, 1.0
-        return kernels.keep(values, self.prob)
+        return kernels.keep_mask(values, self.prob)
 
 
 class GaussianEncoder(nn.Module):

@@ -129,7 +129,7 @@ def _terms(model: DecCM, ids: Tensor) -> dict[str, Tensor]:
     return found
 
 
-def _unweighted(model: DecCM, ids: Tensor, teacher_kl: str) -> DeconfoundedLossTerms:
+def _unweighted(model: DecCM, ids: Tensor, teacher_kl: Any) -> DeconfoundedLossTerms:
     weighted = model.settings
     ones: dict[str, Any] = {"kl_weight": 1.0, "reconstruction_weight": 1.0, "teacher_weight": 1.0}
     try:  # without the music-anchored direction the matching term is the video-anchored one

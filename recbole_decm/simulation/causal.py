@@ -7,66 +7,80 @@ videos look like. ``docs/simulator.md`` draws the graph and states every equatio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from recbole_decm.errors import ConfigError
+from recbole_decm.io.typed import STRICT, Expected, Typed
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _BLOCK_CELLS = 4_000_000
 _LOG_FLOOR = 0.01
 
 
-@dataclass(frozen=True)
-class SimulationConfig:
+@pydantic_dataclass(frozen=True, config=STRICT)
+class SimulationConfig(Typed):
     """Parameters of the causal model; every field is an option of ``recbole-decm simulate``.
 
     Raises:
         ConfigError: a value out of its range; the message names the option.
     """
 
-    videos: int = 20_000
-    music: int = 1_000
-    uploaders: int = 4_000
-    pgc_videos: int = 5_000
-    pgc_music: int = 1_000
-    genre_shares: tuple[float, ...] = (0.40, 0.20, 0.15, 0.12, 0.08, 0.05)
-    preference: tuple[float, ...] = (2.0, 1.0, 0.75, 0.6, 0.4, 0.25)
-    latent_dim: int = 16
-    genre_spread: float = 0.6
-    music_spread: float = 0.8
-    visual_dim: int = 256
-    acoustic_dim: int = 64
-    visual_noise: float = 0.8
-    acoustic_noise: float = 0.4
-    pgc_noise: float = 0.5
-    confounding: float = 1.5
-    style: float = 0.0
-    popularity: float = 0.0
-    seed: int = 2020
+    videos: Annotated[int, Field(ge=10, description="Videos.")] = 20_000
+    music: Annotated[int, Field(ge=2, description="Tracks in the catalogue.")] = 1_000
+    uploaders: Annotated[int, Field(ge=1, description="Uploaders; each video belongs to one of them.")] = 4_000
+    pgc_videos: Annotated[int, Field(ge=2, description="Professional videos.")] = 5_000
+    pgc_music: Annotated[int, Field(ge=2, description="Tracks of the professional videos.")] = 1_000
+    genre_shares: Annotated[
+        tuple[float, ...],
+        Field(description="Share of each genre in the catalogue, comma-separated.", min_length=1),
+        Expected("positive shares that sum to 1", lambda shares: min(shares) > 0 and abs(sum(shares) - 1) <= 1e-6),
+    ] = (0.40, 0.20, 0.15, 0.12, 0.08, 0.05)
+    preference: Annotated[
+        tuple[float, ...],
+        Field(description="Dirichlet parameters of the uploaders' preferences, comma-separated.", min_length=1),
+        Expected("positive Dirichlet parameters", lambda parameters: min(parameters) > 0),
+    ] = (2.0, 1.0, 0.75, 0.6, 0.4, 0.25)
+    latent_dim: Annotated[int, Field(ge=1, description="Dimensions of the true match.")] = 16
+    genre_spread: Annotated[float, Field(ge=0, description="Standard deviation of the genre centres.")] = 0.6
+    music_spread: Annotated[
+        float, Field(ge=0, description="Standard deviation of the tracks around their genre's centre.")
+    ] = 0.8
+    visual_dim: Annotated[int, Field(ge=1, description="Dimensions of the visual features.")] = 256
+    acoustic_dim: Annotated[int, Field(ge=1, description="Dimensions of the acoustic features.")] = 64
+    visual_noise: Annotated[float, Field(ge=0, description="Standard deviation of the visual noise.")] = 0.8
+    acoustic_noise: Annotated[float, Field(ge=0, description="Standard deviation of the acoustic noise.")] = 0.4
+    pgc_noise: Annotated[
+        float, Field(ge=0, description="Noise of the professional features, relative to the others.")
+    ] = 0.5
+    confounding: Annotated[
+        float, Field(ge=0, description="Strength with which preference drives the observed choice.")
+    ] = 1.5
+    style: Annotated[float, Field(ge=0, description="Strength with which preference shows in the video.")] = 0.0
+    popularity: Annotated[float, Field(ge=0, description="Standard deviation of the tracks' log-exposure.")] = 0.0
+    seed: Annotated[int, Field(ge=0, description="Random seed.")] = 2020
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value, option = getattr(self, field.name), "--" + field.name.replace("_", "-")
-            low = 10 if field.name == "videos" else 2 if field.name in ("music", "pgc_videos", "pgc_music") else 0
-            low = 1 if field.name in ("uploaders", "latent_dim", "visual_dim", "acoustic_dim") else low
-            numbers = value if isinstance(value, tuple) else (value,)
-            if not numbers or any(not np.isfinite(number) or number < low for number in numbers):
-                raise ConfigError(f"{option}: expected numbers of at least {low}, found {value}.")
-        if len(self.genre_shares) != len(self.preference):
+    @staticmethod
+    def option(field: str) -> str:
+        """``--pgc-videos`` for ``pgc_videos``."""
+        return "--" + field.replace("_", "-")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        genres, preferences = len(self.genre_shares), len(self.preference)
+        if genres != preferences:
             raise ConfigError(
-                f"--preference: expected {len(self.genre_shares)} numbers, one for each of --genre-shares, "
-                f"found {len(self.preference)}."
+                f"--preference: expected {genres} numbers, one for each of --genre-shares, found {preferences}."
             )
-        if abs(sum(self.genre_shares) - 1) > 1e-6 or min(self.genre_shares) <= 0:
-            raise ConfigError(f"--genre-shares: expected positive shares that sum to 1, found {self.genre_shares}.")
-        if min(self.preference) <= 0:
-            raise ConfigError(f"--preference: expected positive Dirichlet parameters, found {self.preference}.")
-        if min(self.music, self.pgc_music) < len(self.genre_shares):
-            raise ConfigError(
-                f"--music: expected at least one music a genre ({len(self.genre_shares)}), found {self.music}."
-            )
+        if min(self.music, self.pgc_music) < genres:
+            raise ConfigError(f"--music: expected at least one track a genre ({genres}), found {self.music}.")
+        return self
 
     @classmethod
     def of(cls, **given: Any) -> SimulationConfig:

@@ -42,8 +42,6 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
             "set there; --teacher=PATH to load a trained DecCMTeacher; or --teacher=none to train without a teacher."
         )
     own = config["teacher_config"] or {}
-    if not isinstance(own, dict):
-        raise ConfigError(f"teacher_config: expected keys and values for DecCMTeacher, found {own!r}.")
     shared = {key: config[key] for key in sorted(having(Role.TEACHER))}
     return DecCMConfig("DecCMTeacher", folder.name, config_dict={**shared, **own, "data_path": str(folder.parent)})
 

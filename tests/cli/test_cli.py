@@ -107,14 +107,14 @@ def test_compare_of_models_that_choose_no_epoch(planted, capsys):
 def test_compare_reads_config_files(planted, tmp_path, capsys):
     """As --config_files of a run: below the command line, above the model's YAML."""
     file = tmp_path / "a.yaml"
-    file.write_text("epochs: 1\nlearning_rate: 0.0\n")
+    file.write_text("epochs: 1\nlearning_rate: 0.0001\n")
     same = ["compare", "--models=CMVAE", "--dataset=planted", f"--data_path={planted}", "--topk=[10]"]
 
     def scores(*more):
         assert main([*same, *more]) == 0
         return capsys.readouterr().out.splitlines()[3].split()[2:]
 
-    assert scores(f"--config_files={file}") == scores("--epochs=1", "--learning_rate=0.0")
+    assert scores(f"--config_files={file}") == scores("--epochs=1", "--learning_rate=0.0001")
     assert scores(f"--config_files={file}", "--learning_rate=0.01") == scores("--epochs=1", "--learning_rate=0.01")
     assert main([*same, f"--config_files={tmp_path / 'none.yaml'}"]) == 2
 

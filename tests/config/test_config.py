@@ -47,7 +47,7 @@ def test_eval_args_are_merged_not_replaced(planted):
         ({"metrics": ["Recal"]}, "unknown metric 'Recal'. Did you mean 'recall'"),
         ({"valid_metric": "MRR@10"}, "valid_metric: expected one of metrics"),
         ({"valid_metric": "NDCG@7"}, r"valid_metric: expected a cut-off of topk \(\[1, 10\]\), found 'NDCG@7'"),
-        ({"topk": [0], "valid_metric": "NDCG@0"}, "topk must be a positive integer"),
+        ({"topk": [0], "valid_metric": "NDCG@0"}, r"topk: expected a list of whole numbers of at least 1, found \[0\]"),
         ({"eval_args": {"mode": "labeled"}}, "eval_args.mode: expected full, fixed, uniN or popN"),
         ({"eval_args": {"mode": "uni"}}, "eval_args.mode"),
     ],

@@ -130,11 +130,11 @@ def test_every_parameter_learns(planted):
     [
         ({"margin": -0.1}, "margin: expected a number of at least 0, found -0.1"),
         ({"num_negatives": 0}, "num_negatives: expected a number of at least 1, found 0"),
-        ({"latent_dimension": 12.5}, r"latent_dimension: expected a value of type int, found 12\.5"),
-        ({"dropout_prob": 1.5}, "dropout_prob: expected a number of at least 0 and at most 0.99"),
+        ({"latent_dimension": 12.5}, r"latent_dimension: expected a whole number, found 12\.5"),
+        ({"dropout_prob": 1.5}, "dropout_prob: expected a number of at most 0.99"),
         ({"match_on": "mode"}, "match_on: expected mean or sample, found 'mode'"),
-        ({"normalize_mean": "yes"}, "normalize_mean: expected a value of type bool"),
-        ({"teacher_weight": "heavy"}, "teacher_weight: expected a value of type float"),
+        ({"normalize_mean": "yes"}, "normalize_mean: expected True or False"),
+        ({"teacher_weight": "heavy"}, "teacher_weight: expected a number"),
     ],
 )
 def test_a_hyper_parameter_out_of_its_range(planted, values, message):

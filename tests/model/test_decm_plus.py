@@ -130,10 +130,10 @@ def test_dropout_of_the_music_encoder_alone(planted):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"temperature": 0}, "temperature: expected a number of above 0"),
+        ({"temperature": 0}, "temperature: expected a number above 0"),
         ({"teacher_score_weight": -1}, "teacher_score_weight: expected a number of at least 0"),
         ({"validation_prior": "own"}, "validation_prior: expected inference or mean or uniform or uploader"),
-        ({"music_dropout_prob": 1}, "music_dropout_prob: expected a number of at least 0 and at most 0.99"),
+        ({"music_dropout_prob": 1}, "music_dropout_prob: expected a number of at most 0.99"),
     ],
 )
 def test_bad_values(planted, values, message):

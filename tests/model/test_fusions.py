@@ -162,7 +162,7 @@ def test_no_backdoor_is_the_matcher(planted):
         ({"inference_prior": "median"}, "inference_prior: expected mean, uniform, uploader, or probabilities"),
         ({"inference_prior": [0.5, 0.4]}, "inference_prior: expected mean, uniform, uploader, or probabilities"),
         ({"inference_prior": [0.5, 0.5]}, "inference_prior: expected 3 probabilities, .* found 2"),
-        ({"backdoor_temperature": 0}, "backdoor_temperature: expected a number of above 0"),
+        ({"backdoor_temperature": 0}, "backdoor_temperature: expected a number above 0"),
     ],
 )
 def test_settings_that_make_no_sense(planted, values, message):

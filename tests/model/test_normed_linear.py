@@ -59,3 +59,19 @@ def test_layers_are_used_at_evaluation_and_where_the_input_needs_a_gradient():
         encoder.norm, features.double()
     )
     assert not kernels.fits(encoder.eval().norm, features)
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_gradients_agree_with_finite_differences(dropped):
+    generator = torch.Generator().manual_seed(0)
+    double = {"generator": generator, "dtype": torch.float64}
+    values, norm = torch.randn(6, 4, **double), torch.nn.BatchNorm1d(4).double()
+    keep = (torch.rand(6, 4, **double) > 0.3).double() if dropped else None
+    for parameter in (norm.weight, norm.bias):
+        torch.nn.init.uniform_(parameter, 0.5, 1.5, generator=generator)
+    weight, bias = (torch.rand(shape, **double).requires_grad_() for shape in ((3, 4), (3,)))
+
+    def fused(scale, shift, weight, bias):
+        return kernels.normed_linear(values, norm, keep, 1.5, weight, bias)  # scale and shift are the norm's own
+
+    assert torch.autograd.gradcheck(fused, (norm.weight, norm.bias, weight, bias))

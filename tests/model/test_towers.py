@@ -51,3 +51,10 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 def test_dropout_is_the_identity_at_evaluation_and_at_zero():
     values = torch.randn(5, 3)
     assert torch.equal(Dropout(0.5).eval()(values), values) and torch.equal(Dropout(0.0)(values), values)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_error_of_a_decoder_is_that_of_what_it_decodes(relu):
+    torch.manual_seed(1)
+    decoder, latent, features = FeatureDecoder(4, 9, 0.0, relu), torch.randn(5, 4), torch.rand(5, 9)
+    assert decoder.error(latent, features).item() == pytest.approx((decoder(latent) - features).square().mean().item())

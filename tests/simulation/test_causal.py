@@ -128,16 +128,18 @@ def test_large_sets_go_to_npy_and_load(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"videos": 3}, "--videos: expected numbers of at least 10, found 3"),
-        ({"confounding": -1.0}, "--confounding: expected numbers of at least 0"),
-        ({"visual_noise": float("nan")}, "--visual-noise"),
-        ({"genre_shares": (0.5, 0.4)}, "--preference: expected 2 numbers"),
+        ({"videos": 3}, r"--videos: expected a number of at least 10, found 3\."),
+        ({"confounding": -1.0}, r"--confounding: expected a number of at least 0, found -1\.0"),
+        ({"visual_noise": float("nan")}, "--visual-noise: expected a finite number, found nan"),
+        ({"latent_dim": 2.0}, r"--latent-dim: expected a whole number, found 2\.0"),
+        ({"genre_shares": ()}, "--genre-shares: expected positive shares"),
+        ({"genre_shares": (0.5, 0.5)}, "--preference: expected 2 numbers"),
         (
             {"genre_shares": (0.5, 0.4), "preference": (1.0, 1.0)},
             "--genre-shares: expected positive shares that sum to 1",
         ),
         ({"preference": (0.0,) * 6}, "--preference: expected positive Dirichlet"),
-        ({"music": 3, "pgc_music": 9}, "--music: expected at least one music a genre"),
+        ({"music": 3, "pgc_music": 9}, "--music: expected at least one track a genre"),
     ],
 )
 def test_bad_options(values, message):

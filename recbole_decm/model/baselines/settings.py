@@ -1,62 +1,89 @@
-"""Hyper-parameters of the baselines as typed, frozen values; ``properties/model/<Name>.yaml`` says what they mean."""
+"""Hyper-parameters of the baselines as typed, frozen values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
-from recbole_decm.model.settings import MatcherSettings, Settings
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from recbole_decm.io.typed import STRICT
+from recbole_decm.model.settings import MatcherSettings, Prior, Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class RidgeSettings(Settings):
     """Hyper-parameters of ridge regression."""
 
-    alpha: float
+    alpha: float = Field(
+        gt=0, description="Penalty on the squared weights of standardised features, in scikit-learn's units."
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CCASettings(Settings):
     """Hyper-parameters of canonical correlation analysis."""
 
-    canonical_dimension: int
-    regularization: float
-    correlation_power: float
+    canonical_dimension: int = Field(
+        ge=1, description="Directions to keep, those of the highest correlation; at most as many as features."
+    )
+    regularization: float = Field(gt=0, description="Ridge on both covariances, in units of a feature's variance.")
+    correlation_power: float = Field(
+        ge=0, description="Power of its correlation that scales a direction; 0 weighs all directions the same."
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CosineSettings(Settings):
     """Hyper-parameters of the cosine of raw features."""
 
-    center: bool
+    center: bool = Field(description="Whether the training pairs' mean vectors are subtracted first.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class NearestVideosSettings(Settings):
     """Hyper-parameters of the votes of similar videos."""
 
-    num_neighbors: int
-    similarity_power: float
+    num_neighbors: int = Field(ge=1, description="Training pairs that vote, those of the most similar videos.")
+    similarity_power: float = Field(ge=0, description="Power of its cosine that a vote weighs; 0 counts the votes.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class IPWSettings(MatcherSettings):
     """Hyper-parameters of the matcher with inverse propensity weights."""
 
-    propensity_power: float
-    largest_weight: float
+    propensity_power: float = Field(
+        ge=0,
+        description=("Power of a track's popularity that its propensity is taken to be; 0 weighs all pairs the same."),
+    )
+    largest_weight: float = Field(
+        gt=0,
+        allow_inf_nan=True,  # no cap
+        description="Largest weight of a pair; a track of mean popularity weighs 1.",
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class PDASettings(MatcherSettings):
     """Hyper-parameters of popularity-bias deconfounding and adjusting."""
 
-    popularity_power: float
-    inference: str
-    inference_popularity_power: float
+    popularity_power: float = Field(ge=0, description="Power of popularity that multiplies the score in training.")
+    inference: Literal["pd", "pda"] = Field(
+        description=(
+            "Ranking: pd (deconfounded, by the match alone) or pda (adjusted, times popularity to "
+            "inference_popularity_power)."
+        )
+    )
+    inference_popularity_power: float = Field(ge=0, description="Power of popularity in inference: pda.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class DecRSSettings(MatcherSettings):
     """Hyper-parameters of the DecRS-style confounder."""
 
-    inference_prior: str | tuple[float, ...]
+    inference_prior: Prior = Field(
+        description=(
+            "Distribution over the genre groups at inference: mean (as in training), uniform, uploader, or a "
+            "probability for each group."
+        )
+    )

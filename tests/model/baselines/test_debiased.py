@@ -138,7 +138,7 @@ def test_decrs_trains_under_the_mean_of_the_training_pairs(planted):
     ("model", "values", "message"),
     [
         ("IPW", {"matching": "hinge"}, "matching: expected softmax, whose pairs IPW can weigh, found hinge"),
-        ("IPW", {"largest_weight": 0}, "largest_weight: expected a number of above 0"),
+        ("IPW", {"largest_weight": 0}, "largest_weight: expected a number above 0"),
         ("PDA", {"inference": "pf"}, "inference: expected pd or pda, found 'pf'"),
         ("PDA", {"popularity_power": -1}, "popularity_power: expected a number of at least 0"),
         ("DecRS", {"inference_prior": [0.5, 0.5]}, "inference_prior: expected 3 probabilities"),

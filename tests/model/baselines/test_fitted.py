@@ -152,11 +152,11 @@ def test_the_loss_of_ridge_is_logged(planted):
 @pytest.mark.parametrize(
     ("model", "values", "message"),
     [
-        ("Ridge", {"alpha": 0}, "alpha: expected a number of above 0"),
+        ("Ridge", {"alpha": 0}, "alpha: expected a number above 0"),
         ("Ridge", {"alpha": 1e-12}, "alpha: expected a larger penalty"),
         ("CCA", {"canonical_dimension": 0}, "canonical_dimension: expected a number of at least 1"),
         ("CCA", {"regularization": 1e-12}, "regularization: expected a larger penalty, found 1e-12"),
-        ("NearestVideos", {"num_neighbors": 2.5}, "num_neighbors: expected a value of type int"),
+        ("NearestVideos", {"num_neighbors": 2.5}, "num_neighbors: expected a whole number"),
         ("Ridge", {"alhpa": 1}, "found 'alhpa'. Did you mean 'alpha'"),
     ],
 )

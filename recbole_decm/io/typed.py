@@ -1,0 +1,143 @@
+"""Values that are read: types with ranges, and what to say, in one line, of a value that does not fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass as plain_dataclass
+from typing import Any
+
+from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError, core_schema
+
+from recbole_decm.errors import ConfigError, suggest
+
+# A text is no number and True is none either; an integer is a float. NaN and infinity only where a field admits them.
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+_WORDS = {
+    "bool_type": "True or False",
+    "dict_type": "keys and values",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "list_type": "a list",
+    "missing": "a value",
+    "string_too_short": "a text that is not empty",
+    "string_type": "a text",
+    "too_short": "a list of at least {min_length}",
+    "tuple_type": "a list",
+}
+
+
+@plain_dataclass(frozen=True)
+class Expected:
+    """In ``Annotated[type, Expected("...")]``: what to say of a value that does not fit, and a further check.
+
+    Attributes:
+        words: what is expected, as in "expected WORDS, found 3".
+        fits: whether a value of the type is one that can be used.
+    """
+
+    words: str
+    fits: Callable[[Any], bool] = lambda value: True
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def check(value: Any, inner: Callable[[Any], Any]) -> Any:
+            try:
+                found = inner(value)
+            except ValidationError:
+                fits = False
+            else:
+                fits = self.fits(found)
+            if not fits:
+                raise PydanticCustomError("expected", "{words}", {"words": self.words})
+            return found
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+
+def one_of(*names: str) -> Expected:
+    """One of some names, in upper or lower case; the nearest is named where none is meant."""
+    return Expected(" or ".join(names), lambda value: value is None or value.lower() in names)
+
+
+@plain_dataclass(frozen=True)
+class Entries:
+    """In ``Annotated[SomeTypedDict, Entries(...)]``: an entry of another name is refused, and the nearest is named.
+
+    Attributes:
+        names: of the entries there may be.
+        one: whether there is to be exactly one of them.
+    """
+
+    names: tuple[str, ...]
+    one: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        def check(values: Any) -> Any:
+            if isinstance(values, dict):
+                words = f"{'one' if self.one else 'entries'} of {', '.join(self.names)}"
+                wrong = [name for name in values if name not in self.names]
+                if wrong:
+                    raise PydanticCustomError("expected", "{words}", {"words": words, "found": wrong[0]})
+                if self.one and len(values) != 1:
+                    raise PydanticCustomError("expected", "{words}", {"words": words})
+            return values
+
+        return core_schema.no_info_before_validator_function(check, handler(source))
+
+
+def complaint(error: ValidationError, name: Callable[[str], str] = str) -> str:
+    """The first thing that does not fit, as one line: ``key: expected ..., found ....``, with the nearest choice.
+
+    Args:
+        name: how a reader knows a key, such as ``--key`` on a command line.
+    """
+    first = error.errors(include_url=False)[0]
+    key, *inside = first["loc"] or ("value",)
+    place = name(str(key)) + "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in inside)
+    context = first.get("ctx", {})
+    found, hint = context.get("found", first["input"]), ""
+    if first["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        words, hint = " or ".join(choices), suggest(str(found), choices)
+    elif first["type"] == "expected":
+        words = context["words"]
+        hint = suggest(found, _names(words)) if isinstance(found, str) else ""
+    else:
+        numbers = {part: f"{value:g}" if isinstance(value, float) else value for part, value in context.items()}
+        words = _WORDS.get(first["type"], first["msg"]).format(**numbers)
+    text = repr(found)
+    return f"{place}: expected {words}, found {text if len(text) < 200 else text[:200] + '...'}.{hint}"
+
+
+def _names(words: str) -> Iterable[str]:
+    return re.split(r", | or ", re.sub("^(one|entries) of ", "", words))
+
+
+@dataclass(frozen=True, config=STRICT)
+class Typed:
+    """Base of frozen values with a type, a range and a description for each field.
+
+    Raises:
+        ConfigError: a value that does not fit, when one is made; ``option`` says how its message names the field.
+    """
+
+    @staticmethod
+    def option(field: str) -> str:
+        """A field by the name its users know."""
+        return field
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explained(cls, given: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise ConfigError(complaint(error, cls.option)) from error
