@@ -12,10 +12,11 @@ import click
 import pandas as pd
 from matplotlib.figure import Figure
 
-from recbole_decm.report.figures import styles
-from recbole_decm.report.plots import factor_slices
-from recbole_decm.report.report import specified_options
-from recbole_decm.report.results import Results, load_results, metric_title
+from recbole_decm.metrics.names import metric_title
+from recbole_decm.report.figures import factor_slices
+from recbole_decm.report.look import styles
+from recbole_decm.report.options import specified_options
+from recbole_decm.report.results import Results, load_results
 
 
 def lines(results: Results, tests: list[str], metrics: list[str]) -> Figure:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import plotly.graph_objects as go
 from tabulate import tabulate
 
+from recbole_decm.report.html import figures_page
+from recbole_decm.report.look import new_figure, shown
 from recbole_decm.simulation.references import format_references
 
 
@@ -85,33 +88,26 @@ def _teacher_lines(teacher: Mapping[str, Any], k: int) -> str:
 
 def plot_audit(found: Mapping[str, Any]) -> str:
     """One HTML page that needs no network: genre shares, rank changes by prior, KL by dimension."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
-    plots: list[tuple[str, list[go.Bar]]] = []
+    figures: dict[str, go.Figure] = {}
     if found["genres"]:
-        names, shares = found["genres"]["names"], found["genres"]["shares"]
-        plots.append(("Genre shares", [go.Bar(name=name, x=names, y=values) for name, values in shares.items()]))
+        names, shares = [shown(name) for name in found["genres"]["names"]], found["genres"]["shares"]
+        figures["Genre shares"] = _bars([go.Bar(name=name, x=names, y=values) for name, values in shares.items()])
     if "priors" in found:
-        priors = [row["prior"] for row in found["priors"]]
+        priors = [shown(row["prior"]) for row in found["priors"]]
         bars = [
             go.Bar(name=key.replace("_", " "), x=priors, y=[row[key] for row in found["priors"]])
             for key in ("lists_changed", "entries_replaced")
         ]
-        plots.append((f"Rank changes against the training mean. {found['explanation']}", bars))
+        figures["Rank changes against the training mean"] = _bars(bars)
         sizes = [str(row["size"]) for row in found["batch_prior"]]
         bars = [go.Bar(name="deviation of P(k)", x=sizes, y=[row["deviation"] for row in found["batch_prior"]])]
-        plots.append(("Monte Carlo prior: standard deviation by batch size", bars))
+        figures["Monte Carlo prior: standard deviation by batch size"] = _bars(bars)
     for name, kl in found["teacher"].get("kl", {}).items():
-        plots.append((f"KL(student || teacher) by dimension, {name}", [go.Bar(name=f"KL {name}", y=kl)]))
-    if not plots:
-        return (
-            "<!DOCTYPE html><title>Audit</title><p>There is nothing to draw: no genres, no confounder, no teacher.</p>"
-        )
-    figure = make_subplots(rows=len(plots), cols=1, subplot_titles=[title for title, _ in plots])
-    for row, (_, bars) in enumerate(plots, start=1):
-        for bar in bars:
-            figure.add_trace(bar, row=row, col=1)
-    title = f"Audit of {found['model']} on {found['dataset']}"
-    figure.update_layout(title=title, height=380 * len(plots) + 120, barmode="group", template="plotly_white")
-    return figure.to_html(include_plotlyjs=True, full_html=True)
+        figures[f"KL(student || teacher) by dimension, {name}"] = _bars([go.Bar(name=f"KL {name}", y=kl)])
+    lead = found["explanation"] if figures else "There is nothing to draw: no genres, no confounder, no teacher."
+    return figures_page(f"Audit of {found['model']} on {found['dataset']}", lead, figures)
+
+
+def _bars(bars: list[go.Bar]) -> go.Figure:
+    layout = {"height": 380, "barmode": "group", "showlegend": len(bars) > 1}
+    return new_figure().add_traces(bars).update_layout(layout)

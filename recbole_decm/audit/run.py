@@ -12,7 +12,7 @@ import torch
 
 from recbole_decm.audit import measures
 from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
-from recbole_decm.audit.subject import Subject, load_subject, recall
+from recbole_decm.audit.subject import Subject, load_subject
 from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
 from recbole_decm.metrics.genres import genre_counts, genre_shares, majority_genre
@@ -112,7 +112,7 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
                 "lists_changed": float(measures.changed_lists(lists, scores).mean()),
                 "entries_replaced": float(measures.replaced_share(lists, scores).mean()),
                 "uneven_shift": measures.uneven_shift(reference, scores),
-                "recall": recall(top, subject.choices),
+                "recall": subject.recall(top),
                 "genres": _shares(subject, top),
             }
         )
@@ -171,7 +171,7 @@ def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
         "names": subject.genre_names,
         "majority": majority_genre(membership),
         "shares": shares,
-        "recall": recall(lists, subject.choices),
+        "recall": subject.recall(lists),
     }
 
 
@@ -203,9 +203,8 @@ def _teacher(subject: Subject, config: Any, k: int) -> dict[str, Any]:
     model.double()
     prior = model.adjustment.priors(len(subject.videos), model.uploaders_of(subject.videos))
     result["agreement"] = ranking_agreement(subject.scores(prior)[some], scores.numpy(), k)
-    result["teacher_recall"] = recall(
-        top_lists((guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy(), k), subject.choices
-    )
+    of_the_teacher = (guides[0].mean[subject.videos] @ guides[1].mean[music].T).numpy()
+    result["teacher_recall"] = subject.recall(top_lists(of_the_teacher, k))
     return result
 
 

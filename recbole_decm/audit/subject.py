@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.atomic import read_header
+from recbole_decm.io.atomic import Format, read_header
+from recbole_decm.metrics.ranking import list_recall
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.training.checkpoint import load_weights
 from recbole_decm.training.run import build
@@ -42,6 +43,10 @@ class Subject:
             return (self.video @ self.music.T).numpy()
         ids = torch.arange(1, len(self.music) + 1)
         return self.model.adjustment.scores_under(self.video, self.music, priors.double(), ids).numpy()
+
+    def recall(self, lists: np.ndarray) -> dict[str, float]:
+        """Share of the videos whose choice is in their list of columns (id - 1), by test set."""
+        return {name: list_recall(lists, chosen - 1) for name, chosen in self.choices.items()}
 
     @property
     def confounded(self) -> bool:
@@ -80,10 +85,10 @@ def load_subject(
 def _ask_for_genres(config: Any) -> None:
     """Have the data set load genres and priors where its files have them, as for the metrics that need them."""
     folder, name = Path(config["data_path"]), config["dataset"]
-    metrics = list(config["metrics"])
-    if config["GENRE_FIELD"] in read_header(folder / f"{name}.item"):
+    metrics, form = list(config["metrics"]), Format.of(config)
+    if config["GENRE_FIELD"] in read_header(folder / f"{name}.item", form):
         metrics.append("MajorityShare")
-        if config["PRIOR_FIELD"] in read_header(folder / f"{name}.user"):
+        if config["PRIOR_FIELD"] in read_header(folder / f"{name}.user", form):
             metrics.append("GenreKL")
     config["metrics"] = metrics
 
@@ -97,10 +102,3 @@ def _choices(loader: Any, videos: np.ndarray) -> np.ndarray:
     for i, video in enumerate(videos):
         chosen[i] = place.get(int(video), -1)
     return chosen
-
-
-def recall(lists: np.ndarray, choices: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of the videos whose chosen music is in their list of columns (id - 1)."""
-    return {
-        name: float((lists == chosen[:, None] - 1).any(axis=1)[chosen > 0].mean()) for name, chosen in choices.items()
-    }

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 
-def _folders(_ctx, _param, values: tuple[str, ...]) -> dict[str, str]:
+def _folders(_ctx: object, _param: object, values: tuple[str, ...]) -> dict[str, str]:
     pairs = [value.partition("=") for value in values]
     if any(not name or not folder for name, _, folder in pairs):
         raise click.BadParameter(f"expected NAME=DIR, found {', '.join(values)}")
@@ -25,21 +25,22 @@ def _folders(_ctx, _param, values: tuple[str, ...]) -> dict[str, str]:
 def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[str, str], update: bool) -> int:
     """Run every model of SPECIFICATION on every data set with every seed, and write tables and a report.
 
-    SPECIFICATION is a YAML file, or the name of a shipped one: benchmark/quick.yaml. Each cell runs in a process of its
-    own. Stopped at any moment, the same command goes on: finished cells are not run again unless their config, data or
-    code changed, failed ones are. The exit code is 1 where a cell failed.
+    SPECIFICATION is a YAML file, or the name of a shipped one: benchmark/quick.yaml. Cells run in processes of
+    their own. Stopped at any moment, the same command goes on: finished cells are not run again unless their config,
+    data or code changed, failed ones are. The exit code is 1 where a cell failed.
     """
-    from recbole_decm.experiments.progress import Bar
-    from recbole_decm.experiments.reading import read_specification
+    from recbole_decm.experiments.progress import Progress
     from recbole_decm.experiments.runner import run_benchmark
-    from recbole_decm.report.report import ReportOptions, write_report
+    from recbole_decm.experiments.spec import read_specification
+    from recbole_decm.report.options import ReportOptions
+    from recbole_decm.report.report import write_report
 
     wanted = read_specification(specification, folders)
     options = ReportOptions(
         metric=wanted.main_metric, test=wanted.main_test, baseline=wanted.baseline, title=wanted.title
     )
     try:
-        outcome = run_benchmark(wanted, out, jobs, update, Bar())
+        outcome = run_benchmark(wanted, out, jobs, update, Progress(show=True))
     except KeyboardInterrupt:
         if (out / "results.csv").is_file():
             write_report(out, options)

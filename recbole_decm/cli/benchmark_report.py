@@ -23,13 +23,15 @@ def benchmark_report_command(
 
     Nothing is trained. Cells that are missing or failed are reported as such.
     """
-    from recbole_decm.report.report import check_baseline, specified_options, write_report
+    from recbole_decm.report.options import require, specified_options
+    from recbole_decm.report.report import write_report
     from recbole_decm.report.results import load_results
 
     results = load_results(folder)
-    check_baseline(results, baseline)
+    if baseline is not None:
+        require("baseline", baseline, results.models)
     given = {"metric": metric, "test": test, "baseline": baseline, "title": title}
-    options = specified_options(results)
-    write_report(folder, replace(options, **{key: value for key, value in given.items() if value is not None}))
+    options = replace(specified_options(results), **{key: value for key, value in given.items() if value is not None})
+    write_report(folder, options)
     for name in ("significance.csv", "table.md", "table.tex", "report.html"):
         click.echo(f"Wrote {folder / name}")

@@ -46,16 +46,15 @@ def tune_command(
         merge,
         parse_arguments,
         read_config_files,
-        read_yaml,
         take_config_files,
     )
-    from recbole_decm.experiments.space import parse_space
+    from recbole_decm.experiments.spec import read_space
     from recbole_decm.experiments.tune import tune
 
     given = parse_arguments(arguments)
     values = merge(read_config_files(take_config_files(given)), given)
     file = find_config_file(space or f"search/{model}.yaml")
-    parameters = parse_space(read_yaml(file), str(file))
+    parameters = read_space(file)
     place = out or Path("saved") / "tune" / f"{model}-{dataset}"
     with tqdm(total=trials, unit="trial", file=sys.stderr, disable=None) as bar:
 

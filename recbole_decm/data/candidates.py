@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_decm.errors import DataError
-from recbole_decm.io.atomic import read_columns, read_header, require_fields
+from recbole_decm.io.atomic import PLAIN, Format, read_columns, read_header, require_fields, split_cells
 
 _BLOCK_CELLS = 8_000_000
 
@@ -91,6 +91,7 @@ def read_candidates(
     music: pd.Index,
     wanted: np.ndarray,
     positives: IdLists,
+    form: Format = PLAIN,
 ) -> IdLists:
     """Read a ``.candidates`` file: the negatives each evaluated video is ranked against.
 
@@ -99,13 +100,14 @@ def read_candidates(
         videos, music: tokens by internal id (entry 0 is the padding).
         wanted: (N,) ids of the evaluated videos; the lists come back in this order.
         positives: (N) positives of these videos.
+        form: how the tables of the data set are written.
 
     Raises:
         DataError: a video twice, unknown or without a list; an unknown or repeated music; a positive among them.
     """
-    header = read_header(path)
+    header = read_header(path, form)
     require_fields(path, header, {video_field: ["token"], music_field: ["token_seq"]})
-    frame = read_columns(path, [video_field, music_field])
+    frame = read_columns(path, [video_field, music_field], form)
     video_ids = videos.get_indexer(frame[video_field].to_numpy())
     _refuse(path, video_ids < 1, lambda line: f"expected a video of the .user file, found '{frame[video_field][line]}'")
     repeated = pd.Series(video_ids).duplicated().to_numpy()
@@ -117,7 +119,7 @@ def read_candidates(
         token = videos[wanted[np.flatnonzero(lines < 0)[0]]]
         raise DataError(f"{path}: expected a line for every evaluated video, found none for '{token}'.")
 
-    cells = [cell.split() for cell in frame[music_field]]
+    cells = split_cells(frame[music_field], "token_seq", form.seq_separator)
     counts = np.fromiter(map(len, cells), np.int64, len(cells))
     line_of_cell = np.repeat(np.arange(len(cells)), counts)
     tokens = np.array([token for cell in cells for token in cell], dtype=object)

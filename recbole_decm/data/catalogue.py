@@ -51,23 +51,23 @@ def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
     folder, name = Path(config["data_path"]), config["dataset"]
     path = folder / f"{name}.item"
     music, acoustic, genre = config["ITEM_ID_FIELD"], config["ACOUSTIC_FIELD"], config["GENRE_FIELD"]
-    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    form = atomic.Format.of(config)
     file = (config["feature_files"] or {}).get(acoustic)
     expected = {music: ["token"]} | ({} if file else {acoustic: ["float_seq"]})
     expected |= {genre: ["token_seq", "token"]} if with_genres else {}
-    header = atomic.read_header(path, separator, encoding)
+    header = atomic.read_header(path, form)
     atomic.require_fields(path, header, expected)
-    cells = atomic.read_columns(path, list(expected), separator, encoding)
+    cells = atomic.read_columns(path, list(expected), form)
     tokens = cells[music].to_numpy()
     _check_tokens(path, music, tokens)
     if file:
         values, _ = open_npy(folder / file, acoustic, len(tokens), path)
     else:
-        values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], config["seq_separator"]))
+        values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], form.seq_separator))
     rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
     genres = None
     if with_genres:
-        groups = [[], *atomic.split_cells(cells[genre], header[genre], config["seq_separator"])]
+        groups = [[], *atomic.split_cells(cells[genre], header[genre], form.seq_separator)]
         genres = priors.genre_membership(groups, priors.genre_vocabulary(groups))
     return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
 

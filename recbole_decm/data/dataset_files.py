@@ -62,8 +62,8 @@ class FilesDataset(Dataset):
     def _load_feat(self, filepath, source):
         """Read one atomic file; content vectors become matrices and do not enter the frame."""
         path = Path(filepath)
-        separator, encoding = self.config["field_separator"], self.config["encoding"] or "utf-8"
-        header = atomic.read_header(path, separator, encoding)
+        form = atomic.Format.of(self.config)
+        header = atomic.read_header(path, form)
         self.check_header(path, header, source)
         load_col, unload_col = self._get_load_and_unload_col(source)
         fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
@@ -71,7 +71,7 @@ class FilesDataset(Dataset):
         if not read_by_model:
             return None
         fields = [f for f in fields if f in read_by_model or f in self._fields_beside_the_model(source)]
-        cells = atomic.read_columns(path, fields, separator, encoding)
+        cells = atomic.read_columns(path, fields, form)
         if cells.empty:
             raise DataError(f"{path}: expected at least one line below the header, found none.")
         frame = {}
@@ -81,12 +81,12 @@ class FilesDataset(Dataset):
             if (source, field) in ((MUSIC, self.genre_field), (VIDEO, self.uploader_field)):
                 rows = column
                 if field == self.genre_field:
-                    rows = atomic.split_cells(column, header[field], self.config["seq_separator"])
+                    rows = atomic.split_cells(column, header[field], form.seq_separator)
                 self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
             if field not in read_by_model:
                 continue
             if source in (VIDEO, MUSIC) and field in (self.visual_field, self.acoustic_field, self.prior_field):
-                matrix = atomic.parse_matrix(path, field, column, self.config["seq_separator"])
+                matrix = atomic.parse_matrix(path, field, column, form.seq_separator)
                 self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
                 continue
             frame[field] = self._parse(path, field, kind, column, source)

@@ -20,12 +20,12 @@ def read_extra_test(dataset: DecCMDataset, name: str) -> DecCMDataset:
     path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{name}.inter"
     if not path.is_file():
         raise DataError(f"{path}: expected the test set '{name}' of extra_tests, found no file.")
-    separator, encoding = dataset.config["field_separator"], dataset.config["encoding"] or "utf-8"
-    header = atomic.read_header(path, separator, encoding)
+    form = atomic.Format.of(dataset.config)
+    header = atomic.read_header(path, form)
     dataset.check_header(path, header, FeatureSource.INTERACTION)
     ids = (dataset.uid_field, dataset.iid_field)
     weighted = [dataset.ipw_field] if dataset.ipw_field in header else []
-    cells = atomic.read_columns(path, [*ids, *weighted], separator, encoding)
+    cells = atomic.read_columns(path, [*ids, *weighted], form)
     if cells.empty:
         raise DataError(f"{path}: expected at least one line below the header, found none.")
     columns = {field: _ids(path, cells[field], dataset.field2id_token[field]) for field in ids}

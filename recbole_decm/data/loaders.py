@@ -26,6 +26,7 @@ from recbole_decm.data.candidates import IdLists, draw_negatives, read_candidate
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import read_extra_test
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.atomic import Format
 
 
 class PairLoader:
@@ -199,7 +200,8 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
     if mode == "fixed":
         path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{phase}.candidates"
         videos, music = (pd.Index(dataset.field2id_token[field]) for field in (base.uid_field, base.iid_field))
-        negatives = read_candidates(path, base.uid_field, base.iid_field, videos, music, base.users, base.positives)
+        fields, form = (base.uid_field, base.iid_field), Format.of(config)
+        negatives = read_candidates(path, *fields, videos, music, base.users, base.positives, form)
     else:
         rng = np.random.default_rng([config["seed"], zlib.crc32(phase.encode())])
         weights = np.maximum(dataset.popularity[1:], 0.5) if mode.startswith("pop") else None

@@ -20,7 +20,7 @@ from recbole_decm.training.run import Trained, fit, plain_metrics, start_logging
 _PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
-def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path) -> None:
+def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | str) -> None:
     """Train and test; write ``cell.json``, ``videos.npz`` and ``curves.json`` into ``folder``.
 
     Args:
@@ -28,6 +28,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path) -
         values: config values.
         note: what ``cell.json`` says beside the results: labels, hashes, overlay, factors.
     """
+    folder = Path(folder)
     config = DecCMConfig(model, dataset, config_dict=values)
     start_logging(config)
     trained = fit(config)

@@ -15,12 +15,25 @@ from filelock import FileLock, Timeout
 
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError
-from recbole_decm.experiments.datasets import needed_bytes, remove_unfinished
+from recbole_decm.experiments.data import needed_bytes, remove_unfinished
 from recbole_decm.experiments.spec import Specification
+from recbole_decm.io.version import __version__
 from recbole_decm.io.write import write_text
+from recbole_decm.report.results import FORMAT_VERSION, require_format
 
 SPECIFICATION = "specification.yaml"
 RUNNING = ".running"
+EMPTY: dict[str, Any] = {
+    "metrics": {},
+    "seconds": {},
+    "peak_memory_mb": None,
+    "epochs": None,
+    "train_pairs": None,
+    "versions": {},
+    "genres": None,
+    "popularity": None,
+}
+"""What ``cell.json`` of a failed cell has for results."""
 _SPARE_BYTES = 200 * 2**20
 _CELL_BYTES = 2**20
 
@@ -67,6 +80,7 @@ def _check_space(out: Path, specification: Specification, cells: int) -> None:
 
 def _claim(out: Path, specification: Specification, update: bool) -> None:
     path = out / SPECIFICATION
+    require_format(out)
     if path.is_file() and not update:
         before = read_yaml(path)
         keys = sorted(before.keys() | specification.plain.keys())
@@ -79,6 +93,7 @@ def _claim(out: Path, specification: Specification, update: bool) -> None:
             )
     elif not path.is_file() and any(entry.name != ".lock" for entry in out.iterdir()):
         raise ConfigError(f"{out}: expected an empty folder or that of a benchmark, found other files in it.")
+    write_text(out / "run.json", json.dumps({"format_version": FORMAT_VERSION, "recbole_decm": __version__}) + "\n")
     write_text(path, yaml.safe_dump(specification.plain, sort_keys=False, allow_unicode=True))
 
 
@@ -120,7 +135,7 @@ def finish(out: Path, key: str, folder: Path, failed: dict[str, Any] | None, kee
     """
     if failed is not None:
         write_text(folder / "cell.json", json.dumps(failed, indent=2) + "\n")
-    for name in ("scratch", "job.json", "error.txt", *(() if keep_checkpoints and not failed else ("checkpoints",))):
+    for name in ("scratch", *(() if keep_checkpoints and not failed else ("checkpoints",))):
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -11,12 +12,10 @@ import recbole
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.keys import Role, having
 from recbole_decm.io import shipped
-from recbole_decm.io.digest import of_data, of_values
+from recbole_decm.io.digest import new_digest, of_data, of_values
 from recbole_decm.training import teacher
 
-# Code that no number of a cell depends on, so that a better report does not make a night's results stale.
-_NO_RESULTS = ("audit", "commands", "benchmark")
-_RESULTS = ("benchmark/cell.py", "benchmark/per_video.py")
+_CELL = "experiments.cell"
 
 
 def teacher_of(config: DecCMConfig) -> DecCMConfig | None:
@@ -28,42 +27,72 @@ def teacher_of(config: DecCMConfig) -> DecCMConfig | None:
     return teacher.teacher_config(config) if "teacher" in config and config["teacher"] == "auto" else None
 
 
-def config_hash(config: DecCMConfig) -> str:
-    """Of every value that a result depends on, the teacher's included."""
-    configs = [config, teacher_of(config)]
-    values = [
-        {key: value for key, value in one.plain().items() if key not in having(Role.PLACE) | {"checkpoint"}}
-        for one in configs
-        if one is not None
-    ]
-    return of_values(values)
-
-
-def data_hash(config: DecCMConfig) -> str:
-    """Of the data set's files, and of the teacher's."""
-    folders = [config["data_path"]]
-    other = teacher_of(config)
-    folders += [other["data_path"]] if other is not None else []
-    return "-".join(map(_content_hash, folders))
+def all_hashes(config: DecCMConfig) -> dict[str, str]:
+    """The three hashes, as ``cell.json`` names them: of every value that a result depends on, of the files of the data
+    set, the teacher's included in both, and of the code."""
+    configs = [one for one in (config, teacher_of(config)) if one is not None]
+    left_out = having(Role.PLACE) | {"checkpoint"}
+    values = [{key: value for key, value in one.plain().items() if key not in left_out} for one in configs]
+    return {
+        "config_hash": of_values(values),
+        "data_hash": "-".join(_data_hash(one["data_path"], _stamp(one["data_path"])) for one in configs),
+        "code_hash": code_hash(),
+    }
 
 
 @cache
-def _content_hash(folder: str) -> str:
+def _data_hash(folder: str, stamp: tuple) -> str:
     return of_data(Path(folder))
+
+
+def _stamp(folder: str) -> tuple:
+    """What changes with the files of a folder, so that those of a large data set are read once."""
+    found = ((path.name, path.stat()) for path in sorted(Path(folder).iterdir()))
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in found)
 
 
 @cache
 def code_hash() -> str:
-    """Of the source files that results depend on, and of RecBole's version."""
-    root = shipped.PACKAGE
-    digest = hashlib.blake2b(recbole.__version__.encode(), digest_size=8)
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root).as_posix()
-        if name.split("/")[0] not in _NO_RESULTS or name in _RESULTS:
-            digest.update(name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    """Of the source of all modules that running a cell imports, whatever they are called, and of RecBole's version."""
+    digest = new_digest(recbole.__version__.encode())
+    sources = {path.read_bytes() for path in modules_of(_CELL)}
+    for part in sorted(new_digest(source).hexdigest() for source in sources):
+        digest.update(part.encode())
+    return str(digest.hexdigest())
 
 
-def all_hashes(config: DecCMConfig) -> dict[str, str]:
-    """The three hashes, as ``cell.json`` names them."""
-    return {"config_hash": config_hash(config), "data_hash": data_hash(config), "code_hash": code_hash()}
+def modules_of(module: str) -> set[Path]:
+    """The files of the package that a module imports, at any depth: by statements, and by names in tables.
+
+    Args:
+        module: its name in the package, such as ``experiments.cell``.
+    """
+    found: set[Path] = set()
+    left = [_file(module)]
+    while left:
+        path = left.pop()
+        if path is None or path in found:
+            continue
+        found.add(path)
+        left += [_file(name) for name in _named(path) if name]
+    return found
+
+
+def _file(name: str) -> Path | None:
+    place = shipped.PACKAGE.joinpath(*filter(None, name.split(".")))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _named(path: Path) -> Iterator[str]:
+    """Names below the package that a file imports, or has as text, as the tables of models and metrics do."""
+    package = "recbole_decm"
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
+            module = (node.module or "")[len(package) + 1 :]
+            yield module
+            yield from (f"{module}.{alias.name}".lstrip(".") for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(f"{package}."):
+            yield node.value[len(package) + 1 :]

@@ -51,12 +51,12 @@ def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
     Read beside the data set, since models that do not know content are not given it.
     """
     path, field = Path(dataset.dataset_path) / f"{dataset.dataset_name}.item", dataset.genre_field
-    separator, encoding = dataset.config["field_separator"], dataset.config["encoding"] or "utf-8"
-    if not path.is_file() or field not in atomic.read_header(path, separator, encoding):
+    form = atomic.Format.of(dataset.config)
+    kind = atomic.read_header(path, form).get(field) if path.is_file() else None
+    if kind is None:
         return None
-    cells = atomic.read_columns(path, [dataset.iid_field, field], separator, encoding)
-    kind = atomic.read_header(path, separator, encoding)[field]
-    parts = atomic.split_cells(cells[field], kind, dataset.config["seq_separator"])
+    cells = atomic.read_columns(path, [dataset.iid_field, field], form)
+    parts = atomic.split_cells(cells[field], kind, form.seq_separator)
     genres = dict(zip(cells[dataset.iid_field], parts, strict=True))
     rows = [genres.get(token, []) for token in dataset.field2id_token[dataset.iid_field]]
     names = priors.genre_vocabulary(rows)

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import DataError
-from recbole_decm.experiments import datasets, folder, hashes, plan, rows
-from recbole_decm.experiments.pool import Task, run_tasks
+from recbole_decm.experiments import cells as plan
+from recbole_decm.experiments import data, folder
+from recbole_decm.experiments.cells import Cell, ResolvedCell
+from recbole_decm.experiments.jobs import Engine, Task, Workers, run_tasks
 from recbole_decm.experiments.progress import Progress
 from recbole_decm.experiments.spec import Specification
-from recbole_decm.simulation.files import read_simulation_record
+from recbole_decm.io.write import write_text
+from recbole_decm.report.results import row_of
 
 if TYPE_CHECKING:
     from recbole_decm.experiments.searching import Searching
@@ -30,7 +35,12 @@ class Outcome:
 
 
 def run_benchmark(
-    specification: Specification, out: Path, jobs: int = 1, update: bool = False, progress: Progress | None = None
+    specification: Specification,
+    out: Path,
+    jobs: int = 1,
+    update: bool = False,
+    progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> Outcome:
     """Run every cell that is not finished.
 
@@ -38,6 +48,7 @@ def run_benchmark(
         out: the folder of results; made absolute.
         jobs: processes at a time.
         update: go on in a folder of another specification.
+        engine: where cells run; by default worker processes of this machine.
 
     Raises:
         ConfigError: anything wrong with specification or folder that can be known before training.
@@ -46,9 +57,9 @@ def run_benchmark(
     out = out.absolute()
     plan.check(specification)
     cells = plan.cells_of(specification, out)
-    with folder.opened(out, specification, len(cells), update):
+    with folder.opened(out, specification, len(cells), update), engine or Workers(jobs) as workers:
         try:
-            return Run(specification, out, cells, progress or Progress()).run(jobs)
+            return Run(specification, out, cells, progress or Progress()).run(workers)
         except OSError as error:
             raise DataError(
                 f"{error.filename or out}: {error.strerror or error}. The results in {out} are whole; "
@@ -59,128 +70,125 @@ def run_benchmark(
 class Run:
     """One run in a folder: what is left to do, in which order."""
 
-    def __init__(self, specification: Specification, out: Path, cells: list[plan.Cell], progress: Progress):
+    def __init__(self, specification: Specification, out: Path, cells: list[Cell], progress: Progress):
         self.specification, self.out, self.cells, self.progress = specification, out, cells, progress
         self.outcome = Outcome(len(cells))
-        self.waiting: list[tuple[plan.Cell, dict, dict]] = []  # cell, its values, those found by a search
-        self.searches: list[Searching] = []
+        self._waiting: list[ResolvedCell] = []
+        self._searches: list[Searching] = []
         self._bases: dict[tuple, tuple[set[str], str]] = {}
 
-    def run(self, jobs: int) -> Outcome:
-        self._make_data()
+    def run(self, engine: Engine) -> Outcome:
+        """Make the data, then run what does not stand; searches come before the cells that wait for them."""
+        for entry, seed in self.progress.over(data.missing(self.specification, self.out), "data sets"):
+            data.make(entry, seed, self.out)
         folder.set_aside_others(self.out, {cell.key for cell in self.cells})
         try:
             self._sort_cells()
-            self.progress.start(self.outcome, sum(search.left for search in self.searches))
-            run_tasks(lambda: next(self._tasks(), None), jobs, self.progress.tick)
+            self.progress.start(self.outcome, sum(search.left for search in self._searches))
+            run_tasks(lambda: next(self._tasks(), None), engine, self.progress.tick)
         finally:
             self.progress.close()
-            rows.write_results(self.out, [cell.key for cell in self.cells])
+            self._write_results()
         return self.outcome
 
-    def _make_data(self) -> None:
-        for entry, seed in self.progress.over(datasets.missing(self.specification, self.out), "data sets"):
-            datasets.make(entry, seed, self.out)
+    def _write_results(self) -> None:
+        """``results.csv``: one row for each cell that has ended."""
+        found = [cell for cell in (folder.read_cell(self.out, one.key) for one in self.cells) if cell is not None]
+        if found:
+            write_text(self.out / "results.csv", pd.DataFrame(map(row_of, found)).to_csv(index=False))
 
-    def config(self, cell: plan.Cell, values: dict) -> DecCMConfig:
-        return DecCMConfig(cell.model.model, cell.dataset, config_dict=self.full(cell, values))
-
-    def full(self, cell: plan.Cell, values: dict) -> dict:
-        """The values with seed and folders."""
-        own = {"seed": cell.seed, "data_path": self._base(cell)[1], "teacher_dir": str(self.out / "teachers")}
-        return {**plan.with_absolute_paths(values), **own, "state": "INFO", "show_progress": False}
-
-    def _base(self, cell: plan.Cell) -> tuple[set[str], str]:
-        """The keys a cell's model knows, and the absolute folder that holds its data set."""
+    def _values(self, cell: Cell) -> dict[str, Any]:
+        """Config values of a cell, with seed and folders."""
         key = (cell.model.model, cell.dataset, cell.data_path)
         if key not in self._bases:
             config = DecCMConfig(cell.model.model, cell.dataset, config_dict=plan.folder_of(cell.data_path))
             self._bases[key] = config.known_keys, str(Path(config["data_path"]).parent.resolve())
-        return self._bases[key]
-
-    def _values(self, cell: plan.Cell) -> dict:
-        return plan.values_of(self.specification, cell.model, cell.data, self._base(cell)[0])
+        known, place = self._bases[key]
+        values = plan.values_of(self.specification, cell.model, cell.data, known)
+        own = {"seed": cell.seed, "data_path": place, "teacher_dir": str(self.out / "teachers")}
+        return {**plan.with_absolute_paths(values), **own, "state": "INFO", "show_progress": False}
 
     # --- what is to be done -----------------------------------------------------------------------------------------
     def _sort_cells(self) -> None:
         """Which cells stand, which are to run, and which wait for a search."""
-        groups: dict[tuple[str, str], list[tuple[plan.Cell, dict]]] = {}
+        groups: dict[tuple[str, str], list[ResolvedCell]] = {}
+        specified = self.specification.search
         for cell in self.cells:
-            values = self._values(cell)
-            plan.check_candidates(self.config(cell, values))
-            space = self.specification.search and self.specification.search.space_of(cell.model)
-            if space:
-                groups.setdefault((cell.model.label, cell.data.label), []).append((cell, values))
+            resolved = ResolvedCell.of(cell, self._values(cell))
+            plan.check_candidates(resolved.config)
+            if specified and specified.space_of(cell.model):
+                groups.setdefault((cell.model.label, cell.data.label), []).append(resolved)
             else:
-                self.add(cell, values, {})
-        if groups:  # Optuna takes a second to import
+                self._add(resolved)
+        if groups and specified:  # Optuna takes a second to import
             from recbole_decm.experiments.searching import Searching
-        for group in groups.values():
-            search = Searching(self, group)
-            if search.left:
-                self.searches.append(search)
-            else:
-                search.release()
 
-    def add(self, cell: plan.Cell, values: dict, found: dict) -> None:
+            self._searches = [Searching(self.out, specified, group, self._trial_ended) for group in groups.values()]
+            self._release_found()
+
+    def _trial_ended(self, error: str | None) -> None:
+        if error is not None:
+            self.progress.say(f"trial failed: {error}")
+        self.progress.trial_done()
+        self._release_found()
+
+    def _release_found(self) -> None:
+        """Let cells run with the best values found; without any, they fail."""
+        ended = [search for search in self._searches if not search.left]
+        self._searches = [search for search in self._searches if search.left]
+        for search in ended:
+            best, why = search.found()
+            for cell in search.cells:
+                if best is not None:
+                    self._add(cell.with_values(best))
+                else:
+                    place = self.out / folder.RUNNING / cell.cell.key
+                    place.mkdir(parents=True, exist_ok=True)
+                    self._ended(cell, place, why)
+
+    def _add(self, cell: ResolvedCell) -> None:
         """Let a cell wait for its run, unless its result stands."""
-        config = self.config(cell, {**values, **found})
-        before = folder.read_cell(self.out, cell.key)
-        if folder.stands(before, hashes.all_hashes(config)):
+        before = folder.read_cell(self.out, cell.cell.key)
+        if folder.stands(before, cell.hashes):
             self.outcome.before += 1
             self.outcome.done += 1
-            self.progress.refresh()
             return
         if before is not None and before["status"] == "done":
-            folder.set_aside(self.out, cell.key)
-        self.waiting.append((cell, values, found))
+            if before.get("code_hash") != cell.hashes["code_hash"]:
+                self.progress.say(f"{cell.cell.title}: was made by other code, and runs again")
+            folder.set_aside(self.out, cell.cell.key)
+        self._waiting.append(cell)
 
     def _tasks(self) -> Iterator[Task]:
         """What can start now: searches first, since cells wait for them."""
-        for search in self.searches:
+        for search in self._searches:
             task = search.task()
             if task is not None:
                 yield task
-        if self.waiting:
-            yield self._cell_task(*self.waiting.pop(0))
+        if self._waiting:
+            yield self._task(self._waiting.pop(0))
 
-    # --- cells ------------------------------------------------------------------------------------------------------
-    def _cell_task(self, cell: plan.Cell, values: dict, found: dict) -> Task:
-        values = {**values, **found}
-        place = self.out / folder.RUNNING / cell.key
-        config = self.config(cell, values)
-        note = self.note(cell, found, config)
-        full = {**self.full(cell, values), "checkpoint_dir": str(place / "checkpoints")}
-        job = {"kind": "cell", "model": cell.model.model, "dataset": cell.dataset, "values": full, "note": note}
+    def _task(self, cell: ResolvedCell) -> Task:
+        place = self.out / folder.RUNNING / cell.cell.key
+        values = {**cell.values, "checkpoint_dir": str(place / "checkpoints")}
+        kwargs = {"model": cell.cell.model.model, "dataset": cell.cell.dataset, "values": values}
+        kwargs |= {"note": cell.note(), "folder": str(place)}
+        job = {"call": "recbole_decm.experiments.cell:run_cell", "kwargs": kwargs}
+        return Task(cell.cell.title, place, job, lambda error: self._ended(cell, place, error))
 
-        def finished(_pid: int, error: str | None) -> None:
-            failed = None if error is None else {**note, "status": "failed", "error": error, **rows.EMPTY}
-            folder.finish(self.out, cell.key, place, failed, self.specification.keep_checkpoints)
-            self.ended(cell, error)
-
-        return Task(f"{cell.model.label} on {cell.data.label}, seed {cell.seed}", place, job, finished)
-
-    def note(self, cell: plan.Cell, found: dict, config: DecCMConfig) -> dict[str, Any]:
-        yaml = Path(config["data_path"]) / f"{cell.dataset}.yaml"
-        labels = {"model": cell.model.label, "class": cell.model.model, "dataset": cell.data.label, "seed": cell.seed}
-        overlay = {**plan.overlay_of(cell.model), **found}
-        return {**labels, **hashes.all_hashes(config), "overlay": overlay, "factors": read_simulation_record(yaml)}
-
-    def ended(self, cell: plan.Cell, error: str | None) -> None:
-        name = f"{cell.model.label} on {cell.data.label}, seed {cell.seed}"
+    def _ended(self, cell: ResolvedCell, place: Path, error: str | None) -> None:
+        key, name = cell.cell.key, cell.cell.title
+        failed = None if error is None else {**cell.note(), "status": "failed", "error": error, **folder.EMPTY}
+        folder.finish(self.out, key, place, failed, self.specification.keep_checkpoints)
         if error is None:
             self.outcome.done += 1
-            content = folder.read_cell(self.out, cell.key) or {}
+            content = folder.read_cell(self.out, key) or {}
             metric, test = self.specification.main_metric, self.specification.main_test
-            value = content["metrics"][test][metric]
-            self.progress.say(f"{name}: {test} {metric} {value:.4f}, {_seconds(content):.0f} s")
+            value, seconds = content["metrics"][test][metric], sum(content["seconds"].values())
+            self.progress.say(f"{name}: {test} {metric} {value:.4f}, {seconds:.0f} s")
         else:
             self.outcome.failed[name] = error
-            log = self.out / "cells" / cell.key / "log.txt"
+            log = self.out / "cells" / key / "log.txt"
             self.progress.say(f"{name}: failed: {error}" + (f" (log: {log})" if log.is_file() else ""))
-        rows.write_results(self.out, [cell.key for cell in self.cells])
+        self._write_results()
         self.progress.refresh()
-
-
-def _seconds(content: dict[str, Any]) -> float:
-    return sum(content["seconds"].values())

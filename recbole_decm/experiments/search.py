@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from recbole_decm.config.config import DecCMConfig
-from recbole_decm.experiments.space import Parameter
 from recbole_decm.training.run import fit, start_logging
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -41,7 +41,7 @@ class Study:
 
     journal: Path
     study: str
-    space: Mapping[str, Parameter]
+    space: Mapping[str, BaseDistribution]
     trials: int
     seed: int
 
@@ -74,7 +74,7 @@ def start(study: Study, config: DecCMConfig) -> optuna.Study:
         config: the model's, from which the first trial takes its values.
     """
     opened = study.open(bool(config["valid_metric_bigger"]))
-    defaults = {name: config[name] for name, parameter in study.space.items() if parameter.holds(config[name])}
+    defaults = {name: config[name] for name, values in study.space.items() if holds(values, config[name])}
     if defaults and not opened.trials:
         opened.enqueue_trial(defaults, skip_if_exists=True)
     gone = [
@@ -85,6 +85,28 @@ def start(study: Study, config: DecCMConfig) -> optuna.Study:
     if gone:
         opened.set_user_attr(_INTERRUPTED, [*opened.user_attrs.get(_INTERRUPTED, []), *gone])
     return opened
+
+
+def holds(values: BaseDistribution, value: object) -> bool:
+    """Whether a value is one that a search could choose.
+
+    Examples:
+        >>> holds(optuna.distributions.FloatDistribution(0.1, 1.0), 0.5)
+        True
+    """
+    if isinstance(values, CategoricalDistribution):
+        return any(type(value) is type(choice) and value == choice for choice in values.choices)
+    kinds = (int,) if isinstance(values, optuna.distributions.IntDistribution) else (int, float)
+    return type(value) in kinds and values.low <= value <= values.high  # type: ignore[attr-defined]
+
+
+def draw(trial: optuna.Trial, name: str, values: BaseDistribution) -> Any:
+    """Ask a trial for a value."""
+    if isinstance(values, CategoricalDistribution):
+        return trial.suggest_categorical(name, values.choices)
+    whole = isinstance(values, optuna.distributions.IntDistribution)
+    ask: Any = trial.suggest_int if whole else trial.suggest_float
+    return ask(name, values.low, values.high, log=values.log)  # type: ignore[attr-defined]
 
 
 def _alive(attributes: Mapping[str, Any]) -> bool:
@@ -108,18 +130,18 @@ def used_trials(opened: optuna.Study) -> tuple[int, int]:
     return finished, states.count(TrialState.RUNNING)
 
 
-def close_trials_of(opened: optuna.Study, pid: int, error: str) -> None:
-    """Mark the trial of a process of this machine that died as failed; it counts against the budget.
+def close_trials_of(opened: optuna.Study, job: str, error: str) -> None:
+    """Mark the trial of a job that failed as failed; it counts against the budget.
 
-    A process that died before it had a trial counts as one, too: a search whose processes cannot start comes to an end.
+    A job that ended before it had a trial counts as one, too: a search whose processes cannot start comes to an end.
     """
-    own = [trial for trial in opened.trials if trial.user_attrs.get("pid") == pid]
+    own = [trial for trial in opened.trials if trial.user_attrs.get("job") == job]
     for trial in own:
         if trial.state == TrialState.RUNNING:
             opened.tell(trial.number, state=TrialState.FAIL)
     if not own:
         lost = opened.ask()
-        lost.set_user_attr("pid", pid)
+        lost.set_user_attr("job", job)
         lost.set_user_attr("error", error)
         opened.tell(lost, state=TrialState.FAIL)
 
@@ -133,7 +155,22 @@ def best_of(opened: optuna.Study) -> optuna.trial.FrozenTrial | None:
     return min(done, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
 
 
-def run_trial(study: Study, model: str, dataset: str, values: dict) -> None:
+def trial_job(study: Study, model: str, dataset: str, values: dict, job: str) -> dict[str, Any]:
+    """A job of :mod:`recbole_decm.experiments.jobs` that runs one trial; ``job`` is the name it can be found by."""
+    space = {name: distribution_to_json(choices) for name, choices in study.space.items()}
+    kept = {"journal": str(study.journal), "name": study.study, "trials": study.trials, "seed": study.seed}
+    kwargs = {"study": {**kept, "space": space}, "model": model, "dataset": dataset, "values": values, "job": job}
+    return {"call": f"{__name__}:run_trial_job", "kwargs": kwargs}
+
+
+def run_trial_job(study: dict[str, Any], model: str, dataset: str, values: dict, job: str) -> None:
+    """What :func:`trial_job` calls."""
+    space = {name: json_to_distribution(text) for name, text in study["space"].items()}
+    opened = Study(Path(study["journal"]), study["name"], space, study["trials"], study["seed"])
+    run_trial(opened, model, dataset, values, job)
+
+
+def run_trial(study: Study, model: str, dataset: str, values: dict, job: str = "") -> None:
     """Train one trial and tell the study its best validation score; test data are not looked at.
 
     Raises:
@@ -144,8 +181,9 @@ def run_trial(study: Study, model: str, dataset: str, values: dict) -> None:
     opened.sampler = study.sampler(trial.number)  # values are drawn below; the number is this process's own
     trial.set_user_attr("host", socket.gethostname())
     trial.set_user_attr("pid", os.getpid())
+    trial.set_user_attr("job", job)
     try:
-        chosen = {name: parameter.suggest(trial, name) for name, parameter in study.space.items()}
+        chosen = {name: draw(trial, name, choices) for name, choices in study.space.items()}
         print(f"Trial {trial.number}: {chosen}", flush=True)
         config = DecCMConfig(model, dataset, config_dict={**values, **chosen, "seed": study.seed})
         start_logging(config)

@@ -3,110 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from recbole_decm.config.config import DecCMConfig
-from recbole_decm.experiments import folder, hashes, plan, rows, search
-from recbole_decm.experiments.pool import Task
-from recbole_decm.experiments.spec import digest, slug
+from recbole_decm.experiments import folder, search
+from recbole_decm.experiments.cells import ResolvedCell
+from recbole_decm.experiments.jobs import Task
+from recbole_decm.experiments.spec import Search, distributions_of, slug
+from recbole_decm.io.digest import of_texts
 from recbole_decm.io.write import write_text
-
-if TYPE_CHECKING:
-    from recbole_decm.experiments.runner import Run
 
 
 class Searching:
-    """The search of one model on one data set, and the cells that wait for it. One trial at a time."""
+    """The search of one model on one data set, and the cells that wait for it. One trial at a time.
 
-    def __init__(self, run: Run, group: list[tuple[plan.Cell, dict]]):
-        self.run, self.group = run, group
-        self.cell, self.values = group[0]
-        specification = run.specification.search
-        assert specification is not None
-        space = specification.space_of(self.cell.model) or {}
-        config = DecCMConfig(
-            self.cell.model.model,
-            self.cell.dataset,
-            config_dict={**run.full(self.cell, self.values), "seed": specification.seed},
-        )
-        name = digest(*hashes.all_hashes(config).values(), space, specification.seed, size=8)
-        labels = (self.cell.model.label, self.cell.data.label)
-        stem = f"{'-'.join(map(slug, labels))}-{digest(*labels)}"
-        journal = run.out / "search" / f"{stem}.journal"
-        self.study = search.Study(journal, name, space, specification.trials, specification.seed)
-        self.opened = search.start(self.study, config)
-        self.busy = False
+    Args:
+        out: the folder of the benchmark.
+        specified: what is searched.
+        cells: those that wait, one for each seed.
+        on_trial: told the error of each trial that ends, or None.
+    """
+
+    def __init__(
+        self, out: Path, specified: Search, cells: Sequence[ResolvedCell], on_trial: Callable[[str | None], None]
+    ):
+        self.cells, self._on_trial = cells, on_trial
+        first = cells[0].with_values({"seed": specified.seed})
+        space = distributions_of(specified.space_of(first.cell.model) or {})
+        name = of_texts(*first.hashes.values(), space, specified.seed, size=8)
+        labels = (first.cell.model.label, first.cell.data.label)
+        journal = out / "search" / f"{'-'.join(map(slug, labels))}-{of_texts(*labels)}.journal"
+        self.label = " on ".join(labels)
+        self._study = search.Study(journal, name, space, specified.trials, specified.seed)
+        self._opened = search.start(self._study, first.config)
+        self._place = out / folder.RUNNING / journal.stem
+        self._busy, self._started = False, 0
+        self._error: str | None = None
 
     @property
     def left(self) -> int:
         """Trials still to be started."""
-        return max(0, self.study.trials - sum(search.used_trials(self.opened)))
+        return max(0, self._study.trials - sum(search.used_trials(self._opened)))
 
     def task(self) -> Task | None:
         """The next trial, where none of this search is at work."""
-        if self.busy or not self.left:
+        if self._busy or not self.left:
             return None
-        self.busy = True
-        return trial_task(
-            self.study,
-            self.cell.model.model,
-            self.cell.dataset,
-            self.run.full(self.cell, self.values),
-            self.run.out / folder.RUNNING / self.study.journal.stem,
-            f"search of {self.cell.model.label} on {self.cell.data.label}",
-            self._finished,
-        )
+        self._busy = True
+        self._started += 1
+        cell, name = self.cells[0], f"{self._place.name}-{self._started}-{len(self._opened.trials)}"
+        values = {**cell.values, "checkpoint_dir": str(self._place / "checkpoints")}
+        job = search.trial_job(self._study, cell.cell.model.model, cell.cell.dataset, values, name)
+        return Task(f"search of {self.label}", self._place, job, lambda error: self._ended(name, error))
 
-    def _finished(self, pid: int, error: str | None) -> None:
-        self.busy = False
+    def _ended(self, job: str, error: str | None) -> None:
+        self._busy, self._error = False, error
         if error is not None:
-            search.close_trials_of(self.opened, pid, error)
-            self.run.progress.say(f"search of {self.cell.model.label} on {self.cell.data.label}: trial failed: {error}")
-        self.run.progress.trial_done()
-        if not self.left:
-            self.run.searches.remove(self)
-            self.release(error)
+            search.close_trials_of(self._opened, job, error)
+        self._on_trial(error)
 
-    def release(self, error: str | None = None) -> None:
-        """Let the cells run with the best values found; without any, they fail."""
-        path = self.study.journal.with_suffix(".json")
-        write_text(path, json.dumps(search.summary(self.opened), indent=2) + "\n")
-        best = search.best_of(self.opened)
-        for cell, values in self.group:
-            if best is not None:
-                self.run.add(cell, values, dict(best.params))
-                continue
-            place = self.run.out / folder.RUNNING / cell.key
-            place.mkdir(parents=True, exist_ok=True)
-            text = f"The search found no values: none of {self.study.trials} trials had a score ({error or path})."
-            note = self.run.note(cell, {}, self.run.config(cell, values))
-            folder.finish(
-                self.run.out, cell.key, place, {**note, "status": "failed", "error": text, **rows.EMPTY}, False
-            )
-            self.run.ended(cell, text)
-
-
-def trial_task(
-    study: search.Study,
-    model: str,
-    dataset: str,
-    values: dict,
-    place: Path,
-    name: str,
-    finish: Callable[[int, str | None], None],
-) -> Task:
-    """A task that runs one trial of a study."""
-    job = {
-        "kind": "trial",
-        "model": model,
-        "dataset": dataset,
-        "values": {**values, "checkpoint_dir": str(place / "checkpoints")},
-        "journal": str(study.journal),
-        "study": study.study,
-        "space": {key: [parameter.kind, list(parameter.values)] for key, parameter in study.space.items()},
-        "trials": study.trials,
-        "seed": study.seed,
-    }
-    return Task(name, place, job, finish)
+    def found(self) -> tuple[dict | None, str]:
+        """The best values, or None; and why there are none. Writes what was tried beside the journal."""
+        path = self._study.journal.with_suffix(".json")
+        write_text(path, json.dumps(search.summary(self._opened), indent=2) + "\n")
+        best = search.best_of(self._opened)
+        why = f"The search found no values: none of {self._study.trials} trials had a score ({self._error or path})."
+        return (None if best is None else dict(best.params)), why

@@ -14,13 +14,13 @@ import yaml
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import ConfigError, DecCMError, suggest
 from recbole_decm.experiments import search
-from recbole_decm.experiments.hashes import config_hash, data_hash
-from recbole_decm.experiments.plan import with_absolute_paths
-from recbole_decm.experiments.pool import Task, run_tasks
-from recbole_decm.experiments.searching import trial_task
-from recbole_decm.experiments.space import Parameter
-from recbole_decm.experiments.spec import RESERVED, digest
+from recbole_decm.experiments.cells import with_absolute_paths
+from recbole_decm.experiments.hashes import all_hashes
+from recbole_decm.experiments.jobs import Task, Workers, run_tasks
+from recbole_decm.experiments.spec import RESERVED, Range, distributions_of
+from recbole_decm.io.digest import of_texts
 from recbole_decm.io.write import write_text
+from recbole_decm.report.html import figures_page
 
 _FEWEST_SCORES = 4
 
@@ -40,13 +40,13 @@ def tune(
     model: str,
     dataset: str,
     values: Mapping[str, Any],
-    space: Mapping[str, Parameter],
+    space: Mapping[str, Range],
     trials: int,
     out: Path,
     jobs: int = 1,
     seed: int = 2020,
     on_trial: Callable[[int, str | None], None] = lambda finished, error: None,
-    tick: Callable[[list[Task]], None] = lambda running: None,
+    tick: Callable[[list[str]], None] = lambda running: None,
 ) -> Tuned:
     """Search until the study in ``out`` has ``trials`` trials, counting those of earlier calls and other processes.
 
@@ -63,8 +63,10 @@ def tune(
     for name in space:
         if name not in base.known_keys or name in RESERVED:
             raise ConfigError(f"space: expected keys of {model}, found '{name}'.{suggest(name, base.known_keys)}")
-    study = search.Study(out / "study.journal", f"{model} on {dataset}", space, trials, seed)
-    identity = digest(config_hash(base), data_hash(base), sorted(space.items()), seed, size=8)
+    distributions = distributions_of(space)
+    study = search.Study(out / "study.journal", f"{model} on {dataset}", distributions, trials, seed)
+    hashes = all_hashes(base)
+    identity = of_texts(hashes["config_hash"], hashes["data_hash"], sorted(distributions.items()), seed, size=8)
     _claim(out, identity, {"model": model, "dataset": dataset, "seed": seed})
     opened = search.start(study, base)
     full = {
@@ -79,16 +81,19 @@ def tune(
         if not state.may_start():
             return None
         place = Path(scratch) / str(state.started)
-        return trial_task(study, model, dataset, full, place, f"trial {state.started}", finish)
+        job = search.trial_job(
+            study, model, dataset, {**full, "checkpoint_dir": str(place / "checkpoints")}, str(place)
+        )
+        return Task(f"trial {state.started}", place, job, lambda error: finish(str(place), error))
 
-    def finish(pid: int, error: str | None) -> None:
+    def finish(job: str, error: str | None) -> None:
         if error is not None:
-            search.close_trials_of(opened, pid, error)
+            search.close_trials_of(opened, job, error)
         state.ended()
         on_trial(search.used_trials(opened)[0], error)
 
-    with tempfile.TemporaryDirectory(prefix="recbole-decm-tune-") as scratch:
-        run_tasks(next_task, jobs, tick)
+    with tempfile.TemporaryDirectory(prefix="recbole-decm-tune-") as scratch, Workers(jobs) as workers:
+        run_tasks(next_task, workers, tick)
     best = search.best_of(opened)
     if best is None:
         raise DecCMError(f"{out}: expected at least one trial with a score, found none of {trials}.")
@@ -152,8 +157,7 @@ def search_page(opened: Any, model: str, dataset: str, tuned: Tuned) -> str:
     scores = {trial["score"] for trial in tuned.trials if trial["state"] == "complete"}
     if len(scores) >= _FEWEST_SCORES:  # fewer say nothing about importance
         drawn.append(optuna.visualization.plot_param_importances(opened, target_name=f"valid {tuned.metric}"))
-    parts = [figure.to_html(full_html=False, include_plotlyjs=place == 0) for place, figure in enumerate(drawn)]
+    headings = ("Scores by trial", "Scores by value", "What matters")
     title = f"Search of {model} on {dataset}: {len(tuned.trials)} trials, best valid {tuned.metric} {tuned.score:.4f}"
     values = ", ".join(f"{name}: {value}" for name, value in tuned.values.items())
-    head = f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
-    return f"{head}<body><h1>{title}</h1><p>Trial {tuned.number}: {values}</p>{''.join(parts)}</body></html>\n"
+    return figures_page(title, f"Trial {tuned.number}: {values}", dict(zip(headings, drawn, strict=False)))

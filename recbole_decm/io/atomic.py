@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,23 @@ from recbole_decm.io.write import write_text
 FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 
 
-def read_header(path: Path, separator: str = "\t", encoding: str = "utf-8") -> dict[str, str]:
+class Format(NamedTuple):
+    """How the tables of a data set are written: between cells, between the parts of a cell, and in which encoding."""
+
+    field_separator: str = "\t"
+    seq_separator: str = " "
+    encoding: str = "utf-8"
+
+    @classmethod
+    def of(cls, config: Any) -> Format:
+        """That of a data set's config."""
+        return cls(config["field_separator"], config["seq_separator"], config["encoding"] or "utf-8")
+
+
+PLAIN = Format()
+
+
+def read_header(path: Path, form: Format = PLAIN) -> dict[str, str]:
     """The columns of an atomic file.
 
     Returns:
@@ -31,17 +48,17 @@ def read_header(path: Path, separator: str = "\t", encoding: str = "utf-8") -> d
         raise DataError(
             f"{path}: expected an atomic file, found none. Check data_path, dataset and benchmark_filename."
         )
-    with path.open(encoding=encoding) as lines:
+    with path.open(encoding=form.encoding) as lines:
         header = lines.readline().rstrip("\r\n")
     if not header:
         raise DataError(f"{path}, line 1: expected a header such as 'video_id:token', found an empty line.")
     fields: dict[str, str] = {}
-    for cell in header.split(separator):
+    for cell in header.split(form.field_separator):
         name, colon, kind = cell.partition(":")
         if not colon or not name or kind not in FIELD_TYPES:
             raise DataError(
                 f"{path}, line 1: expected columns 'name:type' with a type of {', '.join(FIELD_TYPES)}, "
-                f"found '{cell}'. Fix the header (columns are separated by {separator!r})."
+                f"found '{cell}'. Fix the header (columns are separated by {form.field_separator!r})."
             )
         if name in fields:
             raise DataError(f"{path}, line 1: field '{name}' appears twice. Rename or drop one column.")
@@ -60,21 +77,21 @@ def require_fields(path: Path, header: Mapping[str, str], expected: Mapping[str,
             )
 
 
-def read_columns(path: Path, fields: Sequence[str], separator: str = "\t", encoding: str = "utf-8") -> pd.DataFrame:
+def read_columns(path: Path, fields: Sequence[str], form: Format = PLAIN) -> pd.DataFrame:
     """Read some columns of an atomic file as text, in file order, as plain Python strings.
 
     Raises:
         DataError: a line has too many columns, or a cell of the file is missing where a line was cut short.
     """
-    header = read_header(path, separator, encoding)
+    header = read_header(path, form)
     names = [f"{name}:{header[name]}" for name in fields]
     try:
         frame = pd.read_csv(
             path,
-            sep=separator,
+            sep=form.field_separator,
             usecols=names,
             dtype=str,
-            encoding=encoding,
+            encoding=form.encoding,
             keep_default_na=False,
             quoting=3,
             na_filter=False,

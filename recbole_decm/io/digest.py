@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCK = 1 << 24
 _DATA = (".inter", ".user", ".item", ".npy", ".candidates")
 
 
-def new_digest(start: bytes = b"") -> Any:
-    """A digest of 64 bits to feed with ``update`` and to read with ``hexdigest``: BLAKE2b."""
-    return hashlib.blake2b(start, digest_size=8)
+def new_digest(start: bytes = b"", size: int = 8) -> Any:
+    """A digest of ``size`` bytes to feed with ``update`` and to read with ``hexdigest``: BLAKE2b."""
+    return hashlib.blake2b(start, digest_size=size)
 
 
 def of_values(values: Any) -> str:
@@ -25,6 +28,11 @@ def of_values(values: Any) -> str:
         True
     """
     return str(new_digest(json.dumps(values, sort_keys=True).encode()).hexdigest())
+
+
+def of_texts(*parts: object, size: int = 4) -> str:
+    """Of the texts of some values, ``size`` bytes as hexadecimal digits."""
+    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=size).hexdigest()
 
 
 def of_files(paths: Iterable[Path]) -> str:
@@ -41,3 +49,14 @@ def of_files(paths: Iterable[Path]) -> str:
 def of_data(folder: Path) -> str:
     """Of the files of a data set's folder that results depend on."""
     return of_files(path for path in sorted(folder.iterdir()) if path.suffix in _DATA)
+
+
+def of_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Of tensors by name, such as a state dict, bit by bit and in their order; 128 bits."""
+    import torch  # here, so that what digests files and values does without it
+
+    digest = new_digest(size=16)
+    for name, value in tensors.items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return str(digest.hexdigest())

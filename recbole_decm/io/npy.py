@@ -87,8 +87,8 @@ def open_matrix(path: Path, what: str, advice: str = "", mode: Literal["r", "c"]
         values = np.load(path, mmap_mode=mode, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: expected a .npy file of {what}, found none.") from error
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, KeyError) as error:  # a damaged header among them
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # a damaged header raises nearly anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         if "allow_pickle" in reason:
             reason = "it is no .npy file, or one of Python objects"
         told = f"{path}: expected a .npy file of plain numbers, but {reason.rstrip('.')}. {advice}"

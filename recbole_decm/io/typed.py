@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass as plain_dataclass
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, core_schema
 
@@ -30,7 +30,7 @@ _WORDS = {
     "missing": "a value",
     "string_too_short": "a text that is not empty",
     "string_type": "a text",
-    "too_short": "a list of at least {min_length}",
+    "too_short": "at least {min_length} entry",
     "tuple_type": "a list",
 }
 
@@ -101,12 +101,15 @@ def complaint(error: ValidationError, name: Callable[[str], str] = str) -> str:
     """
     first = error.errors(include_url=False)[0]
     key, *inside = first["loc"] or ("value",)
+    inside = [part for part in inside if part != "[key]"]
     place = name(str(key)) + "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in inside)
     context = first.get("ctx", {})
     found, hint = context.get("found", first["input"]), ""
     if first["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         words, hint = " or ".join(choices), suggest(str(found), choices)
+    elif first["type"] == "value_error":  # a validator of ours, which says it all
+        return f"{place}: {context['error']}"
     elif first["type"] == "expected":
         words = context["words"]
         hint = suggest(found, _names(words)) if isinstance(found, str) else ""
@@ -141,3 +144,21 @@ class Typed:
             return handler(given)
         except ValidationError as error:
             raise ConfigError(complaint(error, cls.option)) from error
+
+
+class Strict(BaseModel):
+    """Base of what is read: of the types it says, without keys it does not know. An empty value counts as not given."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: Any) -> Any:
+        known = list(cls.model_fields)
+        if not isinstance(values, dict):
+            raise ValueError(f"expected the keys {', '.join(known)} with their values, found {values!r}.")
+        for key in values:
+            if key not in known:
+                hint = suggest(str(key), known)
+                raise ValueError(f"expected one of the keys {', '.join(known)}, found '{key}'.{hint}")
+        return {key: value for key, value in values.items() if value is not None}

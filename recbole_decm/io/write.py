@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import stat
@@ -19,7 +20,7 @@ except ImportError:  # Windows: what a killed run left is not told from what ano
     fcntl = None  # type: ignore[assignment]
 
 _SUFFIX = ".writing"
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, None}  # numpy's has no number
 
 
 @contextmanager
@@ -33,56 +34,73 @@ def replacing(path: Path | str) -> Iterator[Path]:
         ResourceError: the place cannot be written to, or the disk is full.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
-    special = target.exists() and not target.is_file()
-    if target.is_dir():
-        raise ResourceError(f"{shown}: expected a file to write to, found a folder.")
-    folder = Path(tempfile.gettempdir()) if special else target.parent
-    try:
+    with _in_one_line(shown):
+        special = _leads_to_no_file(shown)
+        folder = Path(tempfile.gettempdir()) if special else target.parent
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(folder, target.name)
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{target.name[:200]}.", suffix=_SUFFIX)
-    except OSError as error:
-        raise ResourceError(f"{shown}: expected to write the file, but {error.strerror}.") from error
+        start = f".{os.fsencode(target.name)[:200].decode(errors='ignore')}."
+        _remove_orphans(folder, start)
+        handle, name = _new_file(folder, start)
     try:
-        _lock(handle)
-        yield Path(name)
-        os.fsync(handle)
-        if special:
-            with open(name, "rb") as source, target.open("wb") as sink:
-                shutil.copyfileobj(source, sink)
-        else:
-            os.chmod(name, 0o644)
-            os.replace(name, target)
-    except OSError as error:
-        if error.errno in _OF_THE_DISK:
-            raise ResourceError(f"{shown}: expected to write the file, but {error.strerror}.") from error
-        raise
+        with _in_one_line(shown, only_the_disk=True):
+            yield Path(name)
+        with _in_one_line(shown):
+            os.fsync(handle)
+            if special:
+                with open(name, "rb") as source, shown.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+            else:
+                os.chmod(name, 0o644)
+                os.replace(name, target)
     finally:
         os.close(handle)
         with suppress(FileNotFoundError):  # it has taken its place
             os.unlink(name)
 
 
-def _lock(handle: int) -> None:
-    if fcntl is not None:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+@contextmanager
+def _in_one_line(path: Path, what: str = "the file", only_the_disk: bool = False) -> Iterator[None]:
+    """Raise what the system has against writing, or only that the disk takes no more, as a ResourceError."""
+    try:
+        yield
+    except OSError as error:
+        if only_the_disk and (type(error) is not OSError or error.errno not in _OF_THE_DISK):
+            raise
+        raise ResourceError(f"{path}: expected to write {what}, but {error.strerror or error}.") from error
 
 
-def _remove_orphans(folder: Path, name: str) -> None:
+def _leads_to_no_file(path: Path) -> bool:
+    """Whether a device or a pipe is there; links are followed as the system does, /dev/stdout to a pipe, too."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
+        raise ResourceError(f"{path}: expected a file to write to, found a folder.")
+    return not stat.S_ISREG(mode)
+
+
+def _new_file(folder: Path, start: str) -> tuple[int, str]:
+    """A temporary file, locked; another one where somebody took it for an orphan before the lock was there."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=start, suffix=_SUFFIX)
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.path.exists(name):
+            return handle, name
+        os.close(handle)
+
+
+def _remove_orphans(folder: Path, start: str) -> None:
     """Remove temporary files whose writer is gone: nobody holds their lock."""
     if fcntl is None:
         return
-    for left in folder.glob(f".{_literal(name[:200])}.*{_SUFFIX}"):
+    for left in folder.glob(f"{glob.escape(start)}*{_SUFFIX}"):
         with suppress(OSError), left.open("rb") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
-
-
-def _literal(text: str) -> str:
-    """A name as a pattern of :meth:`pathlib.Path.glob` that matches it alone."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in text)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -97,20 +115,25 @@ def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Pat
 
     Raises:
         ConfigError: a folder exists and ``overwrite`` is not set.
+        ResourceError: the place cannot be written to, or the disk is full.
     """
     existing = [folder for folder in folders if folder.exists()]
     if existing and not overwrite:
         raise ConfigError(
             f"--out: expected a new folder, found {existing[0]}. Choose another --name, or add --overwrite."
         )
-    folders[0].parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=folders[0].parent, prefix=".writing-"))
+    place = folders[0].parent
+    with _in_one_line(place, "into it"):
+        place.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=place, prefix=".writing-"))
     try:
-        yield [work / folder.name for folder in folders]
-        for folder in folders:
-            if folder.exists():
-                folder.rename(work / f"{folder.name}.old")
-            (work / folder.name).rename(folder)
+        with _in_one_line(place, "into it", only_the_disk=True):
+            yield [work / folder.name for folder in folders]
+        with _in_one_line(place, "into it"):
+            for folder in folders:
+                if folder.exists():
+                    folder.rename(work / f"{folder.name}.old")
+                (work / folder.name).rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

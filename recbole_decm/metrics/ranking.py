@@ -22,6 +22,19 @@ def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(part, order, axis=1)
 
 
+def list_recall(lists: np.ndarray, chosen: np.ndarray) -> float:
+    """Share of the rows whose chosen column is in their list.
+
+    Args:
+        lists: (V, k) columns; chosen: (V,) columns, negative in rows that chose none, which are left out.
+
+    Examples:
+        >>> list_recall(np.array([[1, 2], [0, 2], [0, 1]]), np.array([2, 1, -1]))
+        0.5
+    """
+    return float((lists == chosen[:, None]).any(axis=1)[chosen >= 0].mean())
+
+
 def ipw_recall(hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Self-normalised inverse-popularity-weighted recall at every cut-off.
 

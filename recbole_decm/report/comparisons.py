@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_decm.metrics import paired
-from recbole_decm.report.results import Results, smaller_is_better
+from recbole_decm.metrics.names import smaller_is_better
+from recbole_decm.report.results import Results
 
 ALPHA = 0.05
 

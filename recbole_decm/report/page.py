@@ -6,25 +6,20 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
-from recbole_decm.report import plots, plots_lists
-from recbole_decm.report.figures import Figure, shown
-from recbole_decm.report.results import Results, disagreeing_cells, metric_title, missing_cells, smaller_is_better
+from recbole_decm.metrics.names import metric_title, smaller_is_better
+from recbole_decm.report import figures, list_figures
+from recbole_decm.report.html import figures_json, render, script_safe
+from recbole_decm.report.look import Figure, shown
+from recbole_decm.report.options import ReportOptions
+from recbole_decm.report.results import Results, disagreeing_cells, missing_cells
 from recbole_decm.report.tables import Column, Table, parts_of, place_title, seeds_of
 from recbole_decm.report.wording import VERDICTS, findings, p_text
-
-if TYPE_CHECKING:
-    from recbole_decm.report.report import ReportOptions
 
 PAGE_COLUMNS = 6
 
@@ -47,38 +42,32 @@ def render_page(
     of_reference = compared[compared["scheme"] == ("baseline" if options.baseline else "pairs")]
     pairs = compared[(compared["scheme"] == "pairs") & (compared["metric"] == options.metric)]
     curves = _curves(results)
-    context = {
-        "title": options.title,
-        "metric": metric_title(options.metric),
-        "baseline": options.baseline,
-        "run": _what_was_run(results),
-        "disagreeing": disagreeing_cells(
-            results, tests, list(dict.fromkeys(column.metric for column in table.columns))
-        ),
-        "table": table,
-        "pieces": [(columns, _places(columns)) for columns in parts_of(table, width=PAGE_COLUMNS)],
-        "sections": sections,
-        "findings": _findings(findings(of_reference, options.metric, references), tests),
-        "verdicts": VERDICTS,
-        "pairs": pairs.to_dict("records"),
-        "failed": [{"key": key, **row} for key, row in results.failed.to_dict("index").items()],
-        "missing": missing_cells(results),
-        "unfinished": results.unfinished,
-        "curves": bool(curves),
-        "figures_data": _figures_data(sections),
-        "curves_data": Markup(_safe(json.dumps(curves))),
-        "plotly": Markup(get_plotlyjs()),
-        "style": Markup(_asset("report.css")),
-        "script": Markup(_asset("report.js")),
-    }
-    return _environment().get_template("report.html.j2").render(context)
-
-
-def _figures_data(sections: Mapping[str, Sequence[Figure]]) -> Markup:
-    """``{"bars-0": figure, ...}`` as JSON, by the ids that the template gives the places to draw in."""
-    named = [(f"{name}-{i}", figure) for name, part in sections.items() for i, figure in enumerate(part)]
-    entries = (f"{json.dumps(name)}:{_safe(figure.figure.to_json())}" for name, figure in named)
-    return Markup("{" + ",".join(entries) + "}")
+    drawn = {f"{name}-{i}": figure.figure for name, part in sections.items() for i, figure in enumerate(part)}
+    return render(
+        "report.html.j2",
+        title=options.title,
+        metric=metric_title(options.metric),
+        baseline=options.baseline,
+        run=_what_was_run(results),
+        disagreeing=disagreeing_cells(results, tests, list(dict.fromkeys(column.metric for column in table.columns))),
+        table=table,
+        pieces=[(columns, _places(columns)) for columns in parts_of(table, width=PAGE_COLUMNS)],
+        sections=sections,
+        findings=_findings(findings(of_reference, options.metric, references), tests),
+        verdicts=VERDICTS,
+        pairs=pairs.to_dict("records"),
+        failed=[{"key": key, **row} for key, row in results.failed.to_dict("index").items()],
+        missing=missing_cells(results),
+        unfinished=results.unfinished,
+        curves=bool(curves),
+        figures_data=figures_json(drawn),
+        curves_data=script_safe(json.dumps(curves)),
+        number=_number,
+        p_text=p_text,
+        metric_title=metric_title,
+        smaller_is_better=smaller_is_better,
+        place_title=place_title,
+    )
 
 
 def _places(columns: Sequence[Column]) -> list[tuple[str, int]]:
@@ -90,15 +79,15 @@ def _figure_sections(results: Results, options: ReportOptions, tests: Sequence[s
     cut_off = options.metric.partition("@")[2]
     share = f"majorityshare@{cut_off}"
     return {
-        "bars": [figure for test in tests for figure in plots.bars(results, test, options.metric)],
-        "strengths": plots.strengths(results, tests, list(dict.fromkeys([options.metric, share]))),
-        "genres": plots_lists.genre_shares(results),
+        "bars": [figure for test in tests for figure in figures.bars(results, test, options.metric)],
+        "strengths": figures.strengths(results, tests, list(dict.fromkeys([options.metric, share]))),
+        "genres": list_figures.genre_shares(results),
         "popularity": [
             figure
             for test in tests
-            for figure in plots_lists.accuracy_against_popularity(results, test, options.metric)
+            for figure in list_figures.accuracy_against_popularity(results, test, options.metric)
         ],
-        "costs": plots.costs(results),
+        "costs": figures.costs(results),
     }
 
 
@@ -184,34 +173,5 @@ def _rounded(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None or not math.isfinite(value) else float(f"{value:.5g}") for value in values]
 
 
-def _safe(text: str) -> str:
-    """JSON that may stand inside a script element: nothing in it can end the element or the line."""
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
-
-
 def _number(value: float | None, decimals: int = 4) -> str:
     return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else p_text(value)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("recbole_decm.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=_number, p=_p, metric_title=metric_title)
-    environment.globals.update(smaller=smaller_is_better, place_title=place_title)
-    return environment
-
-
-def _asset(name: str) -> str:
-    return files("recbole_decm.report").joinpath("templates").joinpath(name).read_text(encoding="utf-8")

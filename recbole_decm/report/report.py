@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.io.write import write_text
+from recbole_decm.metrics.names import smaller_is_better
 from recbole_decm.report.comparisons import compare_all
+from recbole_decm.report.markup import to_latex, to_markdown
+from recbole_decm.report.options import ReportOptions, require
 from recbole_decm.report.page import render_page
-from recbole_decm.report.results import Results, load_results, smaller_is_better
+from recbole_decm.report.results import Results, load_results
 from recbole_decm.report.tables import build_table, shown_metrics
-from recbole_decm.report.tables_text import to_latex, to_markdown
 from recbole_decm.report.wording import verdict
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """What a report is about.
-
-    Attributes:
-        metric: the main metric with its cut-off, as ``cell.json`` names it. The table shows all metrics of its cut-off.
-        test: the test set that comes first; the others follow it.
-        baseline: label of the model that all others are compared with; None compares with the best mean.
-        title: heading of the tables and of the page.
-    """
-
-    metric: str = "ndcg@10"
-    test: str = "test"
-    baseline: str | None = None
-    title: str = "Benchmark"
-
-
-def specified_options(results: Results) -> ReportOptions:
-    """What the specification in a benchmark's folder says of its report; the defaults where it says nothing."""
-    keys = {"metric": "main_metric", "test": "main_test", "baseline": "baseline", "title": "title"}
-    said = {option: results.specified(key) for option, key in keys.items()}
-    return ReportOptions(**{option: value for option, value in said.items() if isinstance(value, str)})
 
 
 def write_report(folder: Path, options: ReportOptions) -> None:
@@ -45,7 +22,7 @@ def write_report(folder: Path, options: ReportOptions) -> None:
     Missing and failed cells are reported, not required; a baseline without a finished cell leaves nothing to compare.
 
     Raises:
-        DataError: the folder holds no cell.
+        DataError: the folder holds no cell, or is of a newer format.
         ConfigError: finished cells have neither the metric nor the test set; the message names what they have.
     """
     results, options = load_results(folder), replace(options, metric=options.metric.lower())
@@ -83,28 +60,6 @@ def _tests(results: Results, options: ReportOptions) -> list[str]:
     tests = results.tests
     if not tests:
         return []
-    if options.test not in tests:
-        hint = suggest(options.test, tests)
-        raise ConfigError(
-            f"test: expected one of {', '.join(tests)} in {results.folder}, found '{options.test}'.{hint}"
-        )
-    known = results.metrics(options.test)
-    if options.metric not in known:
-        hint = suggest(options.metric, known)
-        raise ConfigError(
-            f"metric: expected one of {', '.join(known)} in {results.folder}, found '{options.metric}'.{hint}"
-        )
+    require("test", options.test, tests, f" in {results.folder}")
+    require("metric", options.metric, results.metrics(options.test), f" in {results.folder}")
     return [options.test, *(name for name in tests if name != options.test)]
-
-
-def check_baseline(results: Results, baseline: str | None) -> None:
-    """Refuse a baseline that no cell is of.
-
-    Raises:
-        ConfigError: with the labels that there are.
-    """
-    if baseline is not None and baseline not in results.models:
-        models = results.models
-        raise ConfigError(
-            f"baseline: expected one of {', '.join(models)}, found '{baseline}'.{suggest(baseline, models)}"
-        )

@@ -16,7 +16,10 @@ import yaml
 
 from recbole_decm.errors import DataError
 
-REQUIRED = ("model", "dataset", "seed", "status")
+FORMAT_VERSION = 1
+"""Of a benchmark's folder, in ``run.json``. An older one is read (0: from before versions), a newer one refused."""
+_REQUIRED = ("model", "dataset", "seed", "status")
+_KEPT = ("genres", "versions", "overlay")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class Results:
     @cached_property
     def models(self) -> list[str]:
         """Labels in the order of the specification, then of the alphabet."""
-        return _ordered(self.cells["model"], self._specified("models"))
+        return _ordered(self.cells["model"], self.specified.get("models"))
 
     @cached_property
     def datasets(self) -> list[str]:
         """Labels in the order of the specification, then of the alphabet."""
-        return _ordered(self.cells["dataset"], self._specified("datasets"))
+        return _ordered(self.cells["dataset"], self.specified.get("datasets"))
 
     @cached_property
     def tests(self) -> list[str]:
@@ -86,17 +89,53 @@ class Results:
         found, _ = _read_json(self.folder / "cells" / key / "curves.json")
         return {part: found.get(part) or {} for part in ("losses", "valid")}
 
-    def specified(self, key: str) -> object:
-        """What the folder's specification has under a key; None where it has nothing, or cannot be read."""
+    @cached_property
+    def specified(self) -> dict[str, Any]:
+        """The values of the folder's specification; empty where there is none, or it cannot be read."""
         try:
-            return (yaml.safe_load(self.specification) or {}).get(key)
-        except (yaml.YAMLError, AttributeError):
-            return None
+            found = yaml.safe_load(self.specification)
+        except yaml.YAMLError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
-    def _specified(self, part: str) -> list[str]:
-        values = self.specified(part)
-        labels = map(_label, values) if isinstance(values, list) else ()
-        return [label for label in labels if label is not None]
+
+def require_format(folder: Path) -> None:
+    """Refuse the folder of a benchmark that a newer version wrote.
+
+    Raises:
+        DataError: with the format that was found.
+    """
+    found, problem = _read_json(folder / "run.json")
+    version = found.get("format_version", 0)
+    if problem or not isinstance(version, int) or version > FORMAT_VERSION:
+        told = problem or f"format {version!r}"
+        raise DataError(
+            f"{folder / 'run.json'}: expected a benchmark's folder of format {FORMAT_VERSION} or older, found {told}. "
+            "Read it with the version of recbole-decm that wrote it, or a later one."
+        )
+
+
+def row_of(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of ``cell.json`` as one flat row, as a line of ``results.csv`` has it."""
+
+    def part(name: str) -> dict[str, Any]:
+        return cell.get(name) or {}
+
+    metrics, seconds, genres = part("metrics"), part("seconds"), part("genres")
+    row: dict[str, Any] = {key: cell.get(key) for key in ("model", "class", "dataset", "seed", "status", "error")}
+    for test in sorted(metrics, key=lambda name: (name == "valid", name)):
+        row |= {f"{test}:{metric}": value for metric, value in metrics[test].items()}
+    row |= {f"seconds:{stage}": value for stage, value in seconds.items()}
+    row["seconds"] = sum(value for value in seconds.values() if value is not None) if seconds else None
+    row |= {key: cell.get(key) for key in ("peak_memory_mb", "epochs", "train_pairs")}
+    row |= {key: cell.get(key) for key in ("config_hash", "data_hash", "code_hash")}
+    row |= {f"version:{name}": version for name, version in part("versions").items()}
+    row |= {f"popularity:{name}": mean for name, mean in part("popularity").items()}
+    row |= {
+        f"genre_lists:{name}": share
+        for name, share in zip(genres.get("names", []), genres.get("lists", []), strict=False)
+    }
+    return row | {f"factor:{name}": value for name, value in part("factors").items()}
 
 
 def load_results(folder: Path) -> Results:
@@ -105,8 +144,9 @@ def load_results(folder: Path) -> Results:
     A cell that cannot be read counts as failed, with the reason as its error.
 
     Raises:
-        DataError: there is no cell in the folder.
+        DataError: there is no cell in the folder, or a newer version wrote it.
     """
+    require_format(folder)
     specification = folder / "specification.yaml"
     text = specification.read_text(encoding="utf-8") if specification.is_file() else ""
     paths = sorted(path for path in (folder / "cells").glob("*") if path.is_dir())
@@ -157,45 +197,14 @@ def disagreeing_cells(
     return sorted(found)
 
 
-def smaller_is_better(metric: str) -> bool:
-    """Whether less is more, by RecBole's table and ours; ``metric`` with or without its cut-off."""
-    import recbole.evaluator.register as recbole_metrics
-
-    from recbole_decm.config.registry import register_metrics
-
-    register_metrics()
-    return metric.partition("@")[0].lower() in recbole_metrics.smaller_metrics
-
-
-def metric_title(metric: str) -> str:
-    """``ndcg@10`` as RecBole writes it, ``NDCG@10``; an unknown name stays as it is."""
-    import recbole.evaluator.register as recbole_metrics
-
-    from recbole_decm.config.registry import register_metrics
-
-    register_metrics()
-    name, at, k = metric.partition("@")
-    known = recbole_metrics.metrics_dict.get(name.lower())
-    return (known.__name__ if known else name) + at + k
-
-
 def _read_cell(path: Path) -> dict[str, Any]:
     found, problem = _read_json(path / "cell.json")
-    lacking = [name for name in REQUIRED if name not in found]
+    lacking = [name for name in _REQUIRED if name not in found]
     if problem or lacking:
-        problem = problem or f"cell.json: expected {', '.join(REQUIRED)}, found no {', '.join(lacking)}"
+        problem = problem or f"cell.json: expected {', '.join(_REQUIRED)}, found no {', '.join(lacking)}"
         blank = {"model": path.name, "dataset": "unknown", "seed": 0}
         found = {**blank, **found, "status": "failed", "error": problem, "metrics": {}}
-    row = {"key": path.name, "class": None, "error": None, **found}
-    for name in ("metrics", "seconds", "popularity", "factors"):
-        row.pop(name, None)
-    for test, metrics in (found.get("metrics") or {}).items():
-        row |= {f"{test}:{metric}": value for metric, value in metrics.items()}
-    seconds = found.get("seconds") or {}
-    row |= {f"seconds:{stage}": value for stage, value in seconds.items()}
-    row["seconds"] = float(sum(value for value in seconds.values() if value is not None))
-    row |= {f"popularity:{name}": value for name, value in (found.get("popularity") or {}).items()}
-    return row | {f"factor:{name}": value for name, value in (found.get("factors") or {}).items()}
+    return {"key": path.name, **row_of(found), **{name: found.get(name) for name in _KEPT}}
 
 
 def _read_json(path: Path) -> tuple[dict[str, Any], str | None]:
@@ -219,17 +228,10 @@ def _read_array(path: Path, name: str) -> np.ndarray | None:
         return None  # the file of a process that was killed while it wrote: as good as none
 
 
-def _label(entry: object) -> str | None:
-    """The label of an entry of the specification: a name, ``label: {...}``, or a mapping that names itself."""
-    if isinstance(entry, Mapping):
-        if len(entry) == 1 and not isinstance(next(iter(entry.values())), str):
-            return str(next(iter(entry)))
-        found = next((entry[name] for name in ("label", "name", "model", "dataset") if name in entry), None)
-        return None if found is None else str(found)
-    return str(entry)
-
-
-def _ordered(found: Iterable[str], wanted: Iterable[str]) -> list[str]:
+def _ordered(found: Iterable[str], wanted: object) -> list[str]:
+    """Labels in the order of a specification's list of names or ``label: {...}``, then of the alphabet."""
+    listed = wanted if isinstance(wanted, list) else []
+    labels = (str(next(iter(entry), "") if isinstance(entry, Mapping) else entry) for entry in listed)
     present = set(found)
-    first = [name for name in dict.fromkeys(wanted) if name in present]
+    first = [label for label in dict.fromkeys(labels) if label in present]
     return first + sorted(present - set(first))

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.report.comparisons import ALPHA
-from recbole_decm.report.results import Results, metric_title, smaller_is_better
+from recbole_decm.report.results import Results
 
 WIDTH = 8  # columns of results that fit a page; more are split into several tables, a data set stays in one piece
 BETTER, WORSE = "†", "‡"
@@ -30,12 +31,12 @@ class Column(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A cell of the table: mean and standard deviation over ``seeds``; place 1 is the best, 2 the second, else 0."""
+    """A cell of the table: mean and standard deviation over ``seeds``; rank 1 is the best, 2 the second, else 0."""
 
     mean: float
     deviation: float
     seeds: int
-    place: int
+    rank: int
     mark: str
     decimals: int
 

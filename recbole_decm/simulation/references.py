@@ -15,7 +15,7 @@ import numpy as np
 
 from recbole_decm.errors import DataError
 from recbole_decm.metrics.genres import genre_counts, genre_share, majority_genre
-from recbole_decm.metrics.ranking import top_lists
+from recbole_decm.metrics.ranking import list_recall, top_lists
 
 FIT_ROWS = 20_000
 """Training videos the ceiling is fitted on; more change its third digit and cost memory."""
@@ -85,7 +85,7 @@ def score_lists(lists: np.ndarray, choices: Mapping[str, np.ndarray], genre: np.
     """
     membership = np.eye(int(genre.max()) + 1)[genre]
     share = genre_share(genre_counts(lists, membership), majority_genre(membership))[-1]
-    hits = {name: float((lists == choice[:, None]).any(axis=1).mean()) for name, choice in choices.items()}
+    hits = {name: list_recall(lists, choice) for name, choice in choices.items()}
     return ReferenceScores(hits, float(share))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from recbole_decm.errors import CheckpointError, ResourceError
+from recbole_decm.errors import CheckpointError
 from recbole_decm.io.write import replacing
 
 FORMAT = "recbole-decm"
@@ -99,12 +99,13 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         ResourceError: the disk is full, or the place cannot be written to.
     """
     whole = {"format": FORMAT, "version": VERSION, **encode(content)}
-    try:
-        with replacing(path) as name:
-            torch.save(whole, name)
-    except RuntimeError as error:  # torch's, where a write fails
-        reason = str(error).split("\n")[0][:200]
-        raise ResourceError(f"{path}: expected to write the checkpoint, but {reason}.") from error
+    with replacing(path) as name, name.open("wb") as file:
+        try:
+            torch.save(whole, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # why a write failed, which torch's complaint hides
+                raise error.__context__ from None
+            raise
 
 
 def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import warnings
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recbole_decm.errors import DistributedError
+from recbole_decm.io.digest import of_tensors
 from recbole_decm.parallel.batch_norm import normalise_globally
 from recbole_decm.parallel.share import Share
 from recbole_decm.training.collector import MatchingCollector
@@ -75,7 +75,7 @@ class DistributedTrainer(DecCMTrainer):
 
     def _check_agreement(self, epoch: int) -> None:
         digests: list = [None] * self.share.size
-        dist.all_gather_object(digests, digest(self.model))
+        dist.all_gather_object(digests, of_tensors(self.model.state_dict()))
         for rank, found in enumerate(digests):
             if found != digests[0]:
                 raise DistributedError(
@@ -132,12 +132,3 @@ def _from_first(value):
     values = [value]
     dist.broadcast_object_list(values)
     return values[0]
-
-
-def digest(model: nn.Module) -> str:
-    """A hash of all weights and buffers, bit by bit."""
-    state = hashlib.blake2b(digest_size=16)
-    for name, value in model.state_dict().items():
-        state.update(name.encode())
-        state.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return state.hexdigest()

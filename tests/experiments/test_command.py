@@ -13,7 +13,7 @@ from helpers.in_process import run_in_process
 from helpers.planted import write_planted
 
 from recbole_decm.cli.main import main
-from recbole_decm.experiments import runner
+from recbole_decm.experiments.jobs import Workers
 
 
 @dataclass
@@ -60,17 +60,18 @@ def test_a_failed_cell_is_exit_code_1_and_its_error_is_shown(reports, monkeypatc
 def test_an_interruption_writes_the_report_of_what_is_there(reports, monkeypatch, capsys):
     run_in_process(monkeypatch)
     write()
-    ended = runner.Run.ended
+    submit = Workers.submit
 
-    def interrupt(run, cell, error):
-        ended(run, cell, error)
-        raise KeyboardInterrupt
+    def interrupt(workers, task):
+        if list(Path("out/cells").glob("*")):  # the first cell is done
+            raise KeyboardInterrupt
+        return submit(workers, task)
 
-    monkeypatch.setattr(runner.Run, "ended", interrupt)
+    monkeypatch.setattr(Workers, "submit", interrupt)
     command = ["benchmark", "s.yaml", "--out=out", "--data", "HERE=data"]
     assert main(command) == 130 and len(reports) == 1
     assert "the same command goes on" in capsys.readouterr().err
-    monkeypatch.setattr(runner.Run, "ended", ended)
+    monkeypatch.setattr(Workers, "submit", submit)
     assert main(command) == 0 and "2 of 2 cells done (1 before)" in capsys.readouterr().out
 
 

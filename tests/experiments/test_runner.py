@@ -23,8 +23,10 @@ from helpers.planted import write_planted
 from helpers.released_layout import write_released
 
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.experiments import datasets, folder, hashes, runner
-from recbole_decm.experiments.reading import read_specification
+from recbole_decm.experiments import data as data_sets
+from recbole_decm.experiments import folder, hashes, runner
+from recbole_decm.experiments.spec import read_specification
+from recbole_decm.io.shipped import PACKAGE
 
 FAST = {"epochs": 2, "train_batch_size": 64, "topk": [1, 10]}
 TAUGHT = FAST | {"teacher_config": {"epochs": 1, "train_batch_size": 64}}
@@ -40,7 +42,6 @@ def data(tmp_path) -> Path:
 
 @pytest.fixture
 def started(monkeypatch) -> list[str]:
-    monkeypatch.setattr(hashes, "_content_hash", hashes._content_hash.__wrapped__)  # tests change data within a process
     return run_in_process(monkeypatch)
 
 
@@ -80,6 +81,7 @@ def test_a_run_writes_what_the_report_reads(data, started):
         ".lock",
         "cells",
         "results.csv",
+        "run.json",
         "specification.yaml",
         "teachers",
     ]
@@ -113,24 +115,26 @@ def test_what_is_finished_is_not_run_again_unless_something_changed(data, starte
     assert set(table()["code_hash"]) == {"other code"}
 
 
-def test_code_that_results_do_not_depend_on_is_not_hashed(tmp_path, monkeypatch):
-    package = tmp_path / "package"
-    for name in ("trainer.py", "benchmark/cell.py", "benchmark/report.py", "commands/tune.py"):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text("1")
-    monkeypatch.setattr(hashes.shipped, "PACKAGE", package)
+def test_the_code_of_a_cell_is_what_it_imports_at_any_depth():
+    """Models and metrics by their names in tables; neither the report nor the commands nor the runner."""
+    names = {path.relative_to(PACKAGE).as_posix() for path in hashes.modules_of("experiments.cell")}
+    assert {"experiments/cell.py", "training/run.py", "model/decm.py", "model/kernels.py"} < names
+    assert {"model/baselines/fitted.py", "config/metrics.py", "data/loaders.py", "io/npy.py"} < names
+    rooms = {name.split("/")[0] for name in names}
+    assert not {"cli", "report", "audit", "serving", "released"} & rooms
+    assert not {"experiments/runner.py", "experiments/worker.py"} & names
 
-    def now() -> str:
-        return hashes.code_hash.__wrapped__()
 
-    before = now()
-    for name in ("benchmark/report.py", "commands/tune.py"):
-        (package / name).write_text("2")
-    assert now() == before
-    for name in ("trainer.py", "benchmark/cell.py"):
-        (package / name).write_text("2")
-        assert now() != before
-        before = now()
+def test_another_name_for_the_same_code_is_the_same_code(monkeypatch):
+    monkeypatch.setattr(hashes, "modules_of", lambda name: {PACKAGE / "errors.py", PACKAGE / "io/write.py"})
+    before = hashes.code_hash.__wrapped__()
+    copies = {Path("moved.py"), Path("renamed.py")}
+    for copy, name in zip(sorted(copies), ("io/write.py", "errors.py"), strict=True):
+        copy.write_bytes((PACKAGE / name).read_bytes())
+    monkeypatch.setattr(hashes, "modules_of", lambda name: copies)
+    assert hashes.code_hash.__wrapped__() == before
+    Path("moved.py").write_text("other = 1")
+    assert hashes.code_hash.__wrapped__() != before
 
 
 def test_a_failed_cell_stops_no_other_and_is_tried_again(data, started):
@@ -189,8 +193,8 @@ def test_fixed_candidates_that_are_not_there(data, started):
 
 def test_data_are_simulated_and_imported_once(tmp_path, started, monkeypatch):
     made = []
-    make = datasets.make
-    monkeypatch.setattr(datasets, "make", lambda *a: (made.append(a[0].label), make(*a)))
+    make = data_sets.make
+    monkeypatch.setattr(data_sets, "make", lambda *a: (made.append(a[0].label), make(*a)))
     ugc, pgc = write_released(tmp_path / "released")
     small = {"videos": 60, "music": 12, "visual_dim": 6, "acoustic_dim": 5, "confounding": 0.5}
     data = [
@@ -225,8 +229,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(data, monkeypatch):
     models = ["Pop", {"long": {"model": "CMVAE", "config": {"epochs": 10**6, "stopping_step": 10**6}}}, "CMVAE"]
     specification(data, models=models)
     code = (
-        "from pathlib import Path; from recbole_decm.benchmark import reading, runner;"
-        "runner.run_benchmark(reading.read_specification('s.yaml'), Path('out'))"
+        "from pathlib import Path; from recbole_decm.experiments import runner, spec;"
+        "runner.run_benchmark(spec.read_specification('s.yaml'), Path('out'))"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     running = OUT / ".running"

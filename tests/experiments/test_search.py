@@ -16,12 +16,11 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError, DecCMError
 from recbole_decm.experiments import runner, search
-from recbole_decm.experiments.reading import read_specification
-from recbole_decm.experiments.space import Parameter
+from recbole_decm.experiments.spec import Range, distributions_of, read_specification
 from recbole_decm.experiments.tune import tune
 
 OUT = Path("out")
-SPACE = {"learning_rate": Parameter("loguniform", (1e-4, 1e-1)), "dropout_prob": Parameter("choice", (0.0, 0.4, 0.8))}
+SPACE = {"learning_rate": Range(loguniform=(1e-4, 1e-1)), "dropout_prob": Range(choice=[0.0, 0.4, 0.8])}
 YAML = {"learning_rate": {"loguniform": [1e-4, 1e-1]}, "dropout_prob": {"choice": [0.0, 0.4, 0.8]}}
 FAST = {"epochs": 1, "train_batch_size": 64, "topk": [10]}
 
@@ -64,33 +63,35 @@ def test_the_score_is_that_of_a_run_with_the_values(data, started, capsys):
 
 def test_another_search_does_not_get_the_folder(data, started):
     tuned(data, 1)
-    for other in ({"space": {"margin": Parameter("uniform", (0.1, 0.2))}}, {"margin": 0.9}):
+    for other in ({"space": {"margin": Range(uniform=(0.1, 0.2))}}, {"margin": 0.9}):
         with pytest.raises(ConfigError, match=r"found one of CMVAE on planted with another config"):
             tuned(data, 1, **other)
     with pytest.raises(ConfigError, match="Did you mean 'margin'"):
-        tuned(data, 1, "new", {"margni": Parameter("uniform", (0.1, 0.2))})
+        tuned(data, 1, "new", {"margni": Range(uniform=(0.1, 0.2))})
 
 
 def test_a_trial_that_diverges_is_noted_and_counts(data, started):
-    found = tuned(data, 4, space={"learning_rate": Parameter("choice", (0.001, 1e30))})
+    found = tuned(data, 4, space={"learning_rate": Range(choice=[0.001, 1e30])})
     states = {trial["values"]["learning_rate"]: trial["state"] for trial in found.trials}
     assert states == {0.001: "complete", 1e30: "fail"} and len(found.trials) == len(started) == 4
     assert all("found nan" in trial["error"] for trial in found.trials if trial["state"] == "fail")
     with pytest.raises(DecCMError, match="at least one trial with a score, found none of 2"):
-        tuned(data, 2, "none", {"learning_rate": Parameter("choice", (1e29, 1e30))})
+        tuned(data, 2, "none", {"learning_rate": Range(choice=[1e29, 1e30])})
 
 
 def test_trials_of_a_process_that_is_gone_are_closed_and_do_not_count(data):
     config = DecCMConfig("CMVAE", "planted", config_dict={**FAST, "data_path": str(data)})
-    study = search.Study(Path("s.journal").absolute(), "s", SPACE, 3, 1)
+    study = search.Study(Path("s.journal").absolute(), "s", distributions_of(SPACE), 3, 1)
     opened = search.start(study, config)
-    for pid in (2**22 + 1, os.getpid()):
-        opened.ask().set_user_attr("pid", pid)
+    for pid, job in ((2**22 + 1, "gone"), (os.getpid(), "ours")):
+        trial = opened.ask()
+        trial.set_user_attr("pid", pid)
+        trial.set_user_attr("job", job)
     assert search.used_trials(opened) == (0, 2)
     assert search.used_trials(search.start(study, config)) == (0, 1)  # ours is still at work
-    search.close_trials_of(opened, os.getpid(), "crashed")
+    search.close_trials_of(opened, "ours", "crashed")
     assert search.used_trials(opened) == (1, 0)  # it crashed, which counts
-    search.close_trials_of(opened, 12345, "no memory")  # this one crashed before it had a trial
+    search.close_trials_of(opened, "another", "no memory")  # this one crashed before it had a trial
     assert search.used_trials(opened) == (2, 0) and search.summary(opened)[-1]["error"] == "no memory"
     assert search.best_of(opened) is None
 
@@ -98,7 +99,7 @@ def test_trials_of_a_process_that_is_gone_are_closed_and_do_not_count(data):
 def test_smaller_can_be_better(data):
     values = {**FAST, "data_path": str(data), "metrics": ["NDCG", "GenreKL"], "valid_metric": "GenreKL@10"}
     config = DecCMConfig("CMVAE", "planted", config_dict=values)
-    opened = search.start(search.Study(Path("s.journal").absolute(), "s", SPACE, 3, 1), config)
+    opened = search.start(search.Study(Path("s.journal").absolute(), "s", distributions_of(SPACE), 3, 1), config)
     for score in (0.5, 0.2, 0.2, 0.9):
         opened.tell(opened.ask(), score)
     assert search.best_of(opened).number == 1
@@ -118,7 +119,7 @@ def test_the_command_and_its_page(data, started, capsys):
     out = capsys.readouterr().out
     assert "CMVAE on planted: 4 trials (0 failed), best is trial" in out and "  learning_rate: " in out
     page = Path("saved/tune/CMVAE-planted/search.html").read_text()
-    assert page.count("Plotly.newPlot") == 3 and 'src="http' not in page
+    assert page.count('class="plot"') == 3 and 'src="http' not in page
     assert main(["tune", "--model=Pop", "--dataset=planted", f"--data_path={data}"]) == 2
     assert "search/Pop.yaml: expected a YAML file" in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ import yaml
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError
-from recbole_decm.experiments.plan import cells_of, check, values_of
-from recbole_decm.experiments.reading import read_specification
+from recbole_decm.experiments.cells import cells_of, check, values_of
+from recbole_decm.experiments.spec import read_specification
 from recbole_decm.io.shipped import shipped
 
 SHIPPED = sorted((shipped("properties") / "benchmark").glob("*.yaml"))
@@ -28,8 +28,8 @@ def read(values: dict, **folders: str):
     [
         ({"models": []}, "models: expected a list with at least one entry"),
         ({"datasets": []}, "datasets: expected a list with at least one entry"),
-        ({"seeds": []}, "seeds: expected a list with at least one integer"),
-        ({"seeds": [1, 1.5]}, "seeds: expected integers of at least 0, found 1.5"),
+        ({"seeds": []}, "seeds: expected at least 1 entry"),
+        ({"seeds": [1, 1.5]}, "seeds, entry 2: expected a whole number, found 1.5"),
         ({"seeds": [1, "two"]}, "found 'two'"),
         ({"seeds": [True]}, "found True"),
         ({"seeds": [1, 1]}, "each seed once"),
@@ -40,7 +40,10 @@ def read(values: dict, **folders: str):
         ({"models": [{"x": {"model": "Pop", "config": {"seed": 3}}}]}, "'seed' is set by the benchmark"),
         ({"models": [{"x": {"model": "Pop", "config_files": ["none.yaml"]}}]}, "found no 'none.yaml'"),
         ({"datasets": [{"x": {"simulate": {"confoundng": 1}}}]}, "Did you mean 'confounding'"),
-        ({"datasets": [{"x": {"simulate": {"confounding": -1}}}]}, "simulate: --confounding: expected numbers"),
+        (
+            {"datasets": [{"x": {"simulate": {"confounding": -1}}}]},
+            "simulate: --confounding: expected a number of at",
+        ),
         ({"datasets": [{"x": {"simulate": {"videos": 10.5}}}]}, "expected a whole number, found 10.5"),
         ({"datasets": [{"x": {"simulate": {}, "dataset": "sim"}}]}, "one of dataset, simulate and import_released"),
         ({"datasets": [{"x": {"dataset": "sim", "per_seed": True}}]}, "it beside simulate alone"),
@@ -49,12 +52,12 @@ def read(values: dict, **folders: str):
         ({"baseline": "CMVEA"}, "Did you mean 'CMVAE'"),
         (
             {"search": {"trials": 0, "space": {"Pop": {"x": {"choice": [1]}}}}},
-            "trials: expected an integer of at least 1",
+            "trials: expected a number of at least 1",
         ),
         ({"search": {"space": {"BPR": {"x": {"choice": [1]}}}}}, "expected a label or class of models, found 'BPR'"),
         ({"search": {"space": {"CMVAE": {"seed": {"choice": [1]}}}}}, "'seed' is set by the benchmark"),
-        ({"search": {"space": {}}}, "expected a space for at least one model"),
-        ({"keep_checkpoints": "yes please"}, "expected true or false"),
+        ({"search": {"space": {}}}, "space: expected at least 1 entry"),
+        ({"keep_checkpoints": "yes please"}, "expected True or False"),
         # what only RecBole and the models know
         ({"models": ["CMVEA"]}, "Did you mean 'CMVAE'"),
         ({"datasets": ["simm"]}, "Did you mean 'sim'"),
@@ -79,7 +82,7 @@ def test_a_good_one_passes_and_folders_are_filled_in(tmp_path, planted, monkeypa
     data = [{"mine": {"dataset": "planted", "data_path": "${PLANTED}"}}]
     found = read({**GOOD, "datasets": data}, PLANTED=str(planted))
     check(found)
-    assert found.datasets[0].data_path == planted and found.plain["datasets"] == data
+    assert found.datasets["mine"].data_path == planted and found.plain["datasets"] == data
     monkeypatch.setenv("PLANTED", str(planted))
     assert read({**GOOD, "datasets": data}).datasets == found.datasets
 
@@ -91,7 +94,8 @@ def test_values_reach_the_models_that_know_them_and_the_nearer_ones_win():
     found = read({**GOOD, "models": models, "metrics": ["Recall", "NDCG"], **more})
     check(found)
     pop, near = (
-        values_of(found, model, found.datasets[0], DecCMConfig(model.model, "sim").known_keys) for model in found.models
+        values_of(found, model, found.datasets["sim"], DecCMConfig(model.model, "sim").known_keys)
+        for model in found.models.values()
     )
     same = {"topk": [10], "eval_args": {"order": "TO", "mode": "uni20"}, "metrics": ["Recall", "NDCG"]}
     assert pop == same and near == {**same, "margin": 0.3, "learning_rate": 0.25}
@@ -102,8 +106,8 @@ def test_each_seed_of_a_simulation_of_its_own():
     found = read({**GOOD, "models": ["Pop"], "datasets": data})
     cells = cells_of(found, Path("out"))
     assert [cell.dataset for cell in cells] == ["one", "one", "each-1", "each-2"]
-    assert [entry.simulation(7).seed for entry in found.datasets] == [2020, 7]
-    assert found.datasets[0].simulation(7).uploaders == 10  # follows the videos, as the command's default does
+    assert [entry.simulation(7).seed for entry in found.datasets.values()] == [2020, 7]
+    assert found.datasets["one"].simulation(7).uploaders == 10  # follows the videos, as the command's default does
     assert len({cell.key for cell in cells}) == 4
 
 
@@ -126,26 +130,29 @@ def test_the_named_ones_are_there():
 def test_an_ablation_holds_every_change_of_its_model_and_nothing_else(name, model, prefix):
     found = read_specification(f"benchmark/{name}.yaml")
     files = sorted((shipped("properties") / "ablation").glob(f"{prefix}*.yaml"))
-    assert found.models[0].label == found.baseline == model and not found.models[0].config_files
-    assert [entry.config_files for entry in found.models[1:]] == [(path.resolve(),) for path in files]
+    first, *others = found.models.values()
+    assert first.label == found.baseline == model and not first.config_files
+    assert [entry.config_files for entry in others] == [(path.resolve(),) for path in files]
     labels = [path.stem.removeprefix(prefix).replace("-", " ") for path in files]
-    assert [entry.label for entry in found.models[1:]] == labels
-    assert {entry.model for entry in found.models} == {model} and not any(entry.config for entry in found.models)
+    assert [entry.label for entry in others] == labels
+    assert {entry.model for entry in others} == {model} and not any(entry.config for entry in found.models.values())
 
 
 def test_the_confounding_strengths_are_those_of_the_labels():
     found = read_specification("benchmark/confounding.yaml")
     strengths = [0.0, 0.5, 1.0, 1.5, 2.0]
     sizes = {"videos": 8000, "music": 600}
-    assert [data.simulate for data in found.datasets] == [{"confounding": strength, **sizes} for strength in strengths]
-    assert [data.label for data in found.datasets] == [f"confounding {strength:g}" for strength in strengths]
-    assert all(data.per_seed for data in found.datasets)
+    assert [data.simulate for data in found.datasets.values()] == [
+        {"confounding": strength, **sizes} for strength in strengths
+    ]
+    assert [data.label for data in found.datasets.values()] == [f"confounding {strength:g}" for strength in strengths]
+    assert all(data.per_seed for data in found.datasets.values())
 
 
 def test_sim_searches_every_model_that_learns_with_the_same_budget():
     found = read_specification("benchmark/sim.yaml")
     assert found.search.trials == 5
-    assert [m.label for m in found.models if found.search.space_of(m) is None] == ["Pop", "Random"]
+    assert [m.label for m in found.models.values() if found.search.space_of(m) is None] == ["Pop", "Random"]
 
 
 def test_quick_is_the_shipped_data_and_few_epochs():

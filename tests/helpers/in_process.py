@@ -1,37 +1,26 @@
-"""Run the tasks of a benchmark in the test's own process: the same jobs and folders, without seconds of imports."""
+"""Run the jobs of a benchmark in the test's own process: the same jobs and folders, without seconds of imports."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
+from concurrent.futures import Future
 
-from recbole_decm.experiments.pool import Task
-from recbole_decm.experiments.worker import run_job
-
-
-class _Ended:
-    stdin = None
-
-    def __init__(self, code: int):
-        self.returncode, self.pid = code, os.getpid()
-
-    def poll(self) -> int:
-        return self.returncode
+from recbole_decm.experiments.jobs import Task, Workers
+from recbole_decm.experiments.worker import call
 
 
 def run_in_process(monkeypatch) -> list[str]:
-    """Let tasks run here; returns the list that will hold the names of those that did."""
+    """Let jobs run here, one after the other; returns the list that will hold the names of those that did."""
     started: list[str] = []
 
-    def start(task: Task, threads: int) -> None:
+    def submit(self: Workers, task: Task) -> Future:
         started.append(task.name)
         shutil.rmtree(task.folder, ignore_errors=True)
-        task.folder.mkdir(parents=True)
+        (task.folder / "scratch").mkdir(parents=True)
         (task.folder / "log.txt").touch()
-        path = task.folder / "job.json"
-        path.write_text(json.dumps(task.job))
-        task.process = _Ended(run_job(path))
+        future: Future = Future()
+        future.set_result(call(task.job["call"], task.job["kwargs"]))
+        return future
 
-    monkeypatch.setattr(Task, "start", start)
+    monkeypatch.setattr(Workers, "submit", submit)
     return started

@@ -12,11 +12,12 @@ import torch
 from helpers.running import make_config
 from torch import nn
 
+from recbole_decm.io.digest import of_tensors
 from recbole_decm.parallel import group
 from recbole_decm.parallel.batch_norm import GlobalBatchNorm, normalise_globally
 from recbole_decm.parallel.share import global_moments
 from recbole_decm.training import run, teacher
-from recbole_decm.training.distributed import averaging_gradients, digest
+from recbole_decm.training.distributed import averaging_gradients
 from recbole_decm.training.run import find_or_train_teacher
 
 BATCHES = ((0, 60), (60, 107), (107, 109))  # even, uneven, and one of two pairs
@@ -118,7 +119,7 @@ def whole_and_resumed(local_rank: int, folder: str) -> list[str]:
     def weights(checkpoint_dir: str, **more) -> str:
         given = values | {"checkpoint_dir": checkpoint_dir, "local_rank": local_rank} | more
         trained, _ = run.run_config(make_config("DecCM", Path(folder), **given))
-        return digest(trained.model)
+        return of_tensors(trained.model.state_dict())
 
     whole = weights("whole", epochs=3)
     weights("cut", epochs=1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recbole_decm.errors import DataError
+from recbole_decm.errors import DataError, ResourceError
 from recbole_decm.io.atomic import parse_floats, parse_matrix, read_columns, read_header, require_fields, write_atomic
 from recbole_decm.io.write import write_text
 
@@ -84,6 +84,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     write_text(path, "old")
     monkeypatch.setattr("os.replace", lambda *names: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ResourceError, match="disk full"):
         write_text(path, "new")
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]

@@ -13,6 +13,7 @@ from helpers.running import make_config
 from recbole_decm.data import features
 from recbole_decm.data.features import FeatureMatrix, open_npy, place
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.npy import open_matrix
 from recbole_decm.training.run import fit
 
 
@@ -134,3 +135,32 @@ def test_a_damaged_header_is_one_line(tmp_path, damage):
     with pytest.raises(DataError, match=r"visual\.npy: expected a \.npy file") as found:
         open_npy(tmp_path / "visual.npy", "visual", 4, tmp_path / "a.user")
     assert "\n" not in str(found.value)
+
+
+def _opened(path: Path, content: bytes) -> bool:
+    """Whether a file is taken; refused, it is in one line that names it."""
+    path.write_bytes(content)
+    try:
+        open_matrix(path, "visual")
+    except DataError as error:
+        assert str(error).startswith(f"{path}: expected") and "\n" not in str(error)
+        return False
+    return True
+
+
+def test_any_byte_of_a_header_may_be_another(tmp_path):
+    np.save(tmp_path / "v.npy", np.arange(12, dtype=np.float32).reshape(4, 3))
+    whole = (tmp_path / "v.npy").read_bytes()
+    taken = [
+        _opened(tmp_path / "v.npy", whole[:at] + bytes([sign]) + whole[at + 1 :])
+        for at in range(70)  # spaces follow
+        for sign in b"\x00('9\n\\"
+    ]
+    assert 0 < sum(taken) < len(taken) / 8
+
+
+@pytest.mark.parametrize("shape", ["(-4, 3)", "(99999999999999999999, 3)", "(4611686018427387904, 4)", "('4', 3)", "4"])
+@pytest.mark.parametrize("dtype", ["<f4", "<c8", "|O", "f4f4", "<f99", ""])
+def test_headers_that_promise_what_cannot_be(tmp_path, shape, dtype):
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    assert not _opened(tmp_path / "v.npy", b"\x93NUMPY\x01\x00v\x00" + text.encode() + bytes(48))

@@ -6,7 +6,8 @@ import pytest
 from helpers.benchmark_folder import write_benchmark, write_cell
 from helpers.browser import chromium, probe
 
-from recbole_decm.report.report import ReportOptions, write_report
+from recbole_decm.report.options import ReportOptions
+from recbole_decm.report.report import write_report
 
 LABEL = "<img src=x onerror='window.hacked=1'> & 5%_$x$"
 LOOK = """

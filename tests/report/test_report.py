@@ -14,9 +14,10 @@ from helpers.benchmark_folder import write_benchmark, write_cell
 
 from recbole_decm.cli.main import main
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.report import plots, plots_lists, report
-from recbole_decm.report.plots_lists import pareto_front
-from recbole_decm.report.report import ReportOptions, write_report
+from recbole_decm.report import figures, list_figures, report
+from recbole_decm.report.list_figures import pareto_front
+from recbole_decm.report.options import ReportOptions
+from recbole_decm.report.report import write_report
 from recbole_decm.report.results import load_results
 
 FILES = ["report.html", "significance.csv", "table.md", "table.tex"]
@@ -72,32 +73,32 @@ def test_the_page_asks_for_nothing_outside_itself_and_labels_stay_labels(tmp_pat
 
 def test_numbers_in_the_figures_are_those_of_the_cells(shared):
     results = load_results(shared)
-    figure = plots.bars(results, "test_do", "ndcg@10")[1]
+    figure = figures.bars(results, "test_do", "ndcg@10")[1]
     bar, dots = figure.figure.data
     done = results.done[results.done["dataset"] == "c1"]
     means = done.groupby("model")["test_do:ndcg@10"].mean()
     assert list(bar.y) == ["Pop", "Base", "Plus"] and figure.title == "c1 (do)"
     assert list(bar.x) == pytest.approx(means[list(bar.y)].tolist(), abs=1e-6) and len(dots.x) == 12
     assert min(bar.error_x.array) > 0.01 and "bootstrap over the test videos" in figure.caption
-    lines = plots.strengths(results, ["test"], ["majorityshare@10"])
+    lines = figures.strengths(results, ["test"], ["majorityshare@10"])
     assert [figure.title for figure in lines] == ["MajorityShare@10 against confounding, test split"]
     base = next(trace for trace in lines[0].figure.data if trace.name == "Base")
     assert list(base.x) == [0, 1, 2] and list(base.y) == pytest.approx([0.4, 0.45, 0.5])
-    seconds = plots.costs(results)[0].figure.data
+    seconds = figures.costs(results)[0].figure.data
     assert {trace.name: trace.x[0] for trace in seconds} == pytest.approx(
         {"load": 0.5, "teacher": 2, "train": 12.5, "test": 0.3, "memory": 812.5}
     )
 
 
 def test_genre_shares_are_measured_against_the_truth_or_the_catalogue(shared, tmp_path):
-    figure = plots_lists.genre_shares(load_results(shared))[0]
+    figure = list_figures.genre_shares(load_results(shared))[0]
     assert figure.figure.data[0].y[-3:] == ("— catalogue", "— training pairs", "— truth (do test)")
     gaps = {note.y: note.text for note in figure.figure.layout.annotations}
     # Base lists 0.4 / 0.3 / 0.2 / 0.1, the truth is 0.38 / 0.32 / 0.2 / 0.1: two in a hundred would have to change.
     assert (
         gaps["Base"] == "0.020" and gaps["— truth (do test)"] == "0.000" and "distance to the truth" in figure.caption
     )
-    figure = plots_lists.genre_shares(load_results(write_benchmark(tmp_path, {"a": 0.1}, seeds=(1,), videos=5)))[0]
+    figure = list_figures.genre_shares(load_results(write_benchmark(tmp_path, {"a": 0.1}, seeds=(1,), videos=5)))[0]
     assert {note.y: note.text for note in figure.figure.layout.annotations}["a"] == "0.020"
     assert "distance to the catalogue" in figure.caption
 
@@ -106,7 +107,7 @@ def test_factors_are_varied_one_at_a_time():
     rows = [(c, 0.0) for c in (0.0, 1.0, 2.0)] + [(1.0, s) for s in (0.5, 1.0)] + [(None, None)]
     cells = pd.DataFrame(rows, columns=["factor:confounding", "factor:style"])
     cells["factor:seed"], cells["factor:videos"], cells["factor:skew"] = range(6), 100.0, "(2.0, 1.0)"
-    found = [(name, held, len(part)) for name, held, part in plots.factor_slices(cells)]
+    found = [(name, held, len(part)) for name, held, part in figures.factor_slices(cells)]
     assert found == [("confounding", {"style": 0.0}, 3), ("style", {"confounding": 1.0}, 3)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers.benchmark_folder import write_benchmark, write_cell
 
 from recbole_decm.errors import DataError
-from recbole_decm.report.results import disagreeing_cells, load_results, metric_title, missing_cells, smaller_is_better
+from recbole_decm.report.results import FORMAT_VERSION, disagreeing_cells, load_results, missing_cells, row_of
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_arrays_are_read_when_asked_for_and_agree_with_the_metrics(folder):
 
 def test_the_order_is_that_of_the_specification(folder):
     write_cell(folder, "c", "sim", 1, {})
-    (folder / "specification.yaml").write_text("models: [{label: c}, {name: a}]\ndatasets: {sim: {}}\n")
+    (folder / "specification.yaml").write_text("models: [c, {a: {model: x}}]\n")
     assert load_results(folder).models == ["c", "a", "b"]
     (folder / "specification.yaml").write_text("models: [{a: {config: {epochs: 1}}}, c, {b: null}]\n")
     assert load_results(folder).models == ["a", "c", "b"]
@@ -102,10 +102,31 @@ def test_metrics_without_a_value(folder):
     cell["seconds"] = cell["genres"] = cell["factors"] = None
     path.write_text(json.dumps(cell))
     row = load_results(folder).cells.loc["a-sim-1-0a1b2c3d"]
-    assert np.isnan(row["test:ndcg@10"]) and row["seconds"] == 0
+    assert np.isnan(row["test:ndcg@10"]) and np.isnan(row["seconds"])
 
 
-def test_directions_and_names_come_from_recbole_and_our_metrics():
-    assert smaller_is_better("genrekl@10") and smaller_is_better("MajorityShare@5") and not smaller_is_better("ndcg@10")
-    assert metric_title("ndcg@10") == "NDCG@10" and metric_title("genrekl@5") == "GenreKL@5"
-    assert metric_title("own@5") == "own@5"
+def test_a_folder_of_a_newer_format_is_refused_and_an_older_one_is_read(folder):
+    assert not (folder / "run.json").exists()  # as written before there were versions
+    assert len(load_results(folder).cells) == 4
+    run = folder / "run.json"
+    run.write_text(json.dumps({"format_version": FORMAT_VERSION}))
+    assert len(load_results(folder).cells) == 4
+    for text, told in (
+        ('{"format_version": 99}', "format 99"),
+        ('{"format_version": "1"}', "format '1'"),
+        ("{", "JSON"),
+    ):
+        run.write_text(text)
+        with pytest.raises(DataError, match=f"of format {FORMAT_VERSION} or older, found .*{told}"):
+            load_results(folder)
+
+
+def test_a_row_holds_what_a_cell_says(folder):
+    cell = json.loads((folder / "cells" / "a-sim-1-0a1b2c3d" / "cell.json").read_text())
+    row = row_of(cell | {"factors": {"confounding": 1.5}})
+    assert list(row)[:6] == ["model", "class", "dataset", "seed", "status", "error"]
+    assert row["test:ndcg@10"] == cell["metrics"]["test"]["ndcg@10"] and row["seconds"] == pytest.approx(13.8)
+    assert row["genre_lists:hip_hop"] == cell["genres"]["lists"][1] and row["factor:confounding"] == 1.5
+    names = list(row)
+    assert names.index("test:ndcg@10") < names.index("valid:ndcg@10") < names.index("seconds:load")
+    assert row["version:torch"] == "2.6.0" and row["popularity:train"] == 40

@@ -9,9 +9,9 @@ import pytest
 from helpers.benchmark_folder import write_benchmark, write_cell
 
 from recbole_decm.report.comparisons import compare_all
+from recbole_decm.report.markup import escape_latex, escape_markdown, to_latex, to_markdown
 from recbole_decm.report.results import load_results
 from recbole_decm.report.tables import Column, build_table, parts_of, shown_metrics
-from recbole_decm.report.tables_text import escape_latex, escape_markdown, to_latex, to_markdown
 
 NASTY = "A_b & 50% <script>|x|\n$#{}~^\\"
 
@@ -40,7 +40,7 @@ def test_mean_deviation_ranks_and_marks(tmp_path):
     means = [load_results(folder).cells.loc[f"a-sim-{seed}-0a1b2c3d", "test:ndcg@10"] for seed in (1, 2, 3)]
     table = table_of(folder, baseline="b")
     entries = [table.entries[model, Column("sim", "test", "ndcg@10")] for model in "abc"]
-    assert [entry.place for entry in entries] == [1, 2, 0] and [entry.mark for entry in entries] == ["†", "", "‡"]
+    assert [entry.rank for entry in entries] == [1, 2, 0] and [entry.mark for entry in entries] == ["†", "", "‡"]
     line = to_markdown(table, "T").splitlines()[4]
     assert line == f"| a | **{np.mean(means):.4f}** ± {np.std(means, ddof=1):.4f}† |"
     latex = to_latex(table, "T")
@@ -57,7 +57,7 @@ def test_without_a_baseline_marks_are_against_the_best_of_the_column(tmp_path):
 def test_ties_at_the_printed_digits_share_a_place_and_less_can_be_best(tmp_path):
     folder = place(tmp_path, {"a": 0.5, "b": 0.50001, "c": 0.4, "d": 0.3})
     table = table_of(folder, ("ndcg@10", "genrekl@10"))
-    places = {(model, column.metric): entry.place for (model, column), entry in table.entries.items()}
+    places = {(model, column.metric): entry.rank for (model, column), entry in table.entries.items()}
     assert [places[model, "ndcg@10"] for model in "abcd"] == [1, 1, 2, 0]
     assert [places[model, "genrekl@10"] for model in "abcd"] == [0, 0, 2, 1]
     assert "Smaller is better for GenreKL@10." in table.note and "One seed each" in table.note
@@ -65,7 +65,7 @@ def test_ties_at_the_printed_digits_share_a_place_and_less_can_be_best(tmp_path)
 
 
 def test_a_single_model_is_no_winner(tmp_path):
-    assert {entry.place for entry in table_of(place(tmp_path, {"a": 0.5})).entries.values()} == {0}
+    assert {entry.rank for entry in table_of(place(tmp_path, {"a": 0.5})).entries.values()} == {0}
 
 
 def test_fewer_seeds_are_named(tmp_path):

@@ -10,8 +10,11 @@ from typing import Any
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import merge, read_config_files
 from recbole_decm.errors import ConfigError, suggest
-from recbole_decm.experiments import datasets
-from recbole_decm.experiments.spec import DataEntry, ModelEntry, Specification, digest, slug
+from recbole_decm.experiments import data as data_sets
+from recbole_decm.experiments.hashes import all_hashes
+from recbole_decm.experiments.spec import DataEntry, ModelEntry, Specification, slug
+from recbole_decm.io.digest import of_texts
+from recbole_decm.simulation.files import read_simulation_record
 
 
 @dataclass(frozen=True)
@@ -30,15 +33,59 @@ class Cell:
     dataset: str
     data_path: Path | None
 
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        return f"{self.model.label} on {self.data.label}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class ResolvedCell:
+    """A cell with all that a run of it depends on, worked out once.
+
+    Attributes:
+        values: config values, with seed and folders; config: what they make; hashes: of config, data and code.
+        found: the values that a search found.
+    """
+
+    cell: Cell
+    values: dict[str, Any]
+    config: DecCMConfig
+    hashes: dict[str, str]
+    found: dict[str, Any]
+
+    @classmethod
+    def of(cls, cell: Cell, values: dict[str, Any], found: dict[str, Any] | None = None) -> ResolvedCell:
+        """Resolve a cell.
+
+        Args:
+            values: without those that a search found.
+        """
+        whole = {**values, **(found or {})}
+        config = DecCMConfig(cell.model.model, cell.dataset, config_dict=whole)
+        return cls(cell, whole, config, all_hashes(config), found or {})
+
+    def with_values(self, found: dict[str, Any]) -> ResolvedCell:
+        """The same cell with other values for some keys."""
+        return ResolvedCell.of(self.cell, self.values, found)
+
+    def note(self) -> dict[str, Any]:
+        """What ``cell.json`` says beside the results."""
+        yaml = Path(self.config["data_path"]) / f"{self.cell.dataset}.yaml"
+        cell = self.cell
+        labels = {"model": cell.model.label, "class": cell.model.model, "dataset": cell.data.label, "seed": cell.seed}
+        overlay = {**overlay_of(cell.model), **self.found}
+        return {**labels, **self.hashes, "overlay": overlay, "factors": read_simulation_record(yaml)}
+
 
 def cells_of(specification: Specification, out: Path) -> list[Cell]:
     """All cells, model by model within a data set."""
     found = []
-    for data in specification.datasets:
-        for model in specification.models:
+    for data in specification.datasets.values():
+        for model in specification.models.values():
             for seed in specification.seeds:
-                name, folder = datasets.place(data, seed, out)
-                mark = digest(model.label, data.label, seed)
+                name, folder = data_sets.place(data, seed, out)
+                mark = of_texts(model.label, data.label, seed)
                 key = f"{slug(model.label)}-{slug(data.label)}-{seed}-{mark}"
                 found.append(Cell(key, model, data, seed, name, folder))
     return found
@@ -84,9 +131,9 @@ def check(specification: Specification) -> None:
     """
     unknown = {"config": set(specification.config)}
     everything: set[str] = set()
-    unknown |= {f"datasets, {data.label}, config": set(data.config) for data in specification.datasets}
-    for data in specification.datasets:
-        for model in specification.models:
+    unknown |= {f"datasets, {data.label}, config": set(data.config) for data in specification.datasets.values()}
+    for data in specification.datasets.values():
+        for model in specification.models.values():
             known = _check_pair(specification, model, data)
             everything |= known
             for keys in (unknown["config"], unknown[f"datasets, {data.label}, config"]):
@@ -99,7 +146,7 @@ def check(specification: Specification) -> None:
 
 def _check_pair(specification: Specification, model: ModelEntry, data: DataEntry) -> set[str]:
     where = f"specification, {model.label} on {data.label}"
-    name, folder = (datasets.STAND_IN, None) if data.dataset is None else (data.dataset, data.data_path)
+    name, folder = (data_sets.STAND_IN, None) if data.dataset is None else (data.dataset, data.data_path)
     try:
         known = DecCMConfig(model.model, name, config_dict=folder_of(folder)).known_keys
         values = values_of(specification, model, data, known)

@@ -48,7 +48,7 @@ def make(entry: DataEntry, seed: int, out: Path, progress: Callable[[int], None]
         write_simulation(simulate(entry.simulation(seed), progress), folder, name, overwrite=True)
     elif entry.import_released is not None:
         parts = entry.import_released
-        import_released(parts["ugc"], parts.get("pgc"), name, folder, overwrite=True, show_progress=False)
+        import_released(parts.ugc, parts.pgc, name, folder, overwrite=True, show_progress=False)
     write_text(folder / f"{name}.json", json.dumps(_source(entry, seed), indent=2) + "\n")
 
 
@@ -67,13 +67,14 @@ def needed_bytes(specification: Specification, out: Path) -> int:
             cells = (config.videos + config.pgc_videos) * config.visual_dim
             total += 8 * (cells + (config.music + config.pgc_music) * config.acoustic_dim)
         else:
-            folders = (entry.import_released or {}).values()
+            assert entry.import_released is not None
+            folders = filter(None, (entry.import_released.ugc, entry.import_released.pgc))
             total += sum(path.stat().st_size for folder in folders for path in folder.rglob("*.npy"))
     return total
 
 
 def _made(specification: Specification) -> Iterator[tuple[DataEntry, int]]:
-    for entry in specification.datasets:
+    for entry in specification.datasets.values():
         if entry.dataset is None:
             for seed in specification.seeds if entry.per_seed else specification.seeds[:1]:
                 yield entry, seed
@@ -83,4 +84,5 @@ def _source(entry: DataEntry, seed: int) -> dict:
     """What a data set is made from, as plain JSON values."""
     if entry.simulate is not None:
         return json.loads(json.dumps({"simulate": asdict(entry.simulation(seed))}))
-    return {"import_released": {key: str(folder) for key, folder in (entry.import_released or {}).items()}}
+    assert entry.import_released is not None
+    return {"import_released": entry.import_released.model_dump(mode="json", exclude_none=True)}

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from recbole_decm.report.figures import COLOURS, GREY, Figure, new_figure, shown, styles
-from recbole_decm.report.results import Results, metric_title, smaller_is_better
+from recbole_decm.metrics.names import metric_title, smaller_is_better
+from recbole_decm.report.look import COLOURS, GREY, Figure, new_figure, shown, styles
+from recbole_decm.report.results import Results
 from recbole_decm.report.tables import place_title
 
 POPULARITY_CAPTION = (

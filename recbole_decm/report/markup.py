@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from recbole_decm.report.results import metric_title, smaller_is_better
+from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.report.tables import BETTER, WORSE, Column, Entry, Table, parts_of
 
 
@@ -30,7 +30,7 @@ def _heading(column: Column) -> str:
 def _markdown_entry(entry: Entry | None) -> str:
     if entry is None:
         return ""
-    mean = {1: f"**{entry.mean_text}**", 2: f"<u>{entry.mean_text}</u>"}.get(entry.place, entry.mean_text)
+    mean = {1: f"**{entry.mean_text}**", 2: f"<u>{entry.mean_text}</u>"}.get(entry.rank, entry.mean_text)
     return mean + (f" ± {entry.deviation_text}" if entry.deviation_text else "") + entry.mark
 
 
@@ -67,7 +67,7 @@ def _latex_head(columns: Sequence[Column]) -> list[str]:
 def _latex_entry(entry: Entry | None) -> str:
     if entry is None:
         return "--"
-    style = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(entry.place, "%s")
+    style = {1: r"\textbf{%s}", 2: r"\underline{%s}"}.get(entry.rank, "%s")
     spread = rf" $\pm$ {entry.deviation_text}" if entry.deviation_text else ""
     mark = {BETTER: r"$^{\dagger}$", WORSE: r"$^{\ddagger}$"}.get(entry.mark, "")
     return style % entry.mean_text + spread + mark
