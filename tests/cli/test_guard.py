@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,11 @@ def test_another_missing_module_is_no_expected_error():
 def test_the_command_is_the_one_that_is_written_down(name):
     found = re.findall(r"pip install [^\n`]*--no-deps[^\n`]*recbole==[^\s`]+", (PROJECT / name).read_text())
     assert found and all(line.split()[-2:] == INSTALL_RECBOLE.split()[-2:] for line in found)
+
+
+def test_where_recbole_comes_without_its_metadata_ours_name_what_it_needs():
+    """All but ray, and thop, which RecBole imports for its quick start alone."""
+    needed = {re.match(r"[\w-]+", line)[0].lower() for line in requires("recbole") if "extra ==" not in line}
+    ours = (PROJECT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0]
+    named = re.findall(r"""^  "([\w-]+)\b(?!.*python_version <)""", ours, flags=re.M)
+    assert needed - {"ray", "thop"} == needed & set(named)
