@@ -18,7 +18,7 @@ from recbole_decm.io.write import replacing
 from recbole_decm.serving.index import IndexOptions, VectorIndex, faiss
 
 _MAGIC = b"recbole-decm-index"
-VERSION = 1
+FORMAT_VERSION = 1
 
 
 def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) -> None:
@@ -31,7 +31,12 @@ def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) ->
         ResourceError: not enough disk; what was there is left as it was.
     """
     require_disk(path, index.options.size(len(index), index.dim), "the index")
-    header = {"version": VERSION, "options": asdict(index.options), "radius": index.radius, "effort": index.effort}
+    header = {
+        "format_version": FORMAT_VERSION,
+        "options": asdict(index.options),
+        "radius": index.radius,
+        "effort": index.effort,
+    }
     header |= {"count": len(index), "dim": index.dim, "belongs_to": dict(belongs_to)}
     text = json.dumps(header).encode()
     try:
@@ -64,9 +69,11 @@ def read_index_header(path: Path) -> dict:
         raise DataError(f"{path}: expected an index, but {error.strerror}.") from error
     except ValueError as error:
         raise DataError(f"{path}: expected an index of recbole-decm, found a damaged header.") from error
-    if header.get("version") != VERSION:
+    version = header.get("format_version", header.get("version"))  # version 0.1.0 of the package called it so
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise DataError(
-            f"{path}: expected index version {VERSION}, found {header.get('version')}. Delete it to have it built anew."
+            f"{path}: expected an index of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm, or "
+            "delete the file to have it built anew."
         )
     return header
 

@@ -19,7 +19,8 @@ from recbole_decm.errors import CheckpointError
 from recbole_decm.io.write import replacing
 
 FORMAT = "recbole-decm"
-VERSION = 1
+FORMAT_VERSION = 1
+"""Of the file. An older one is read, a newer one refused; version 0.1.0 of the package called it ``version``."""
 _TAG = "__encoded__"
 
 
@@ -98,7 +99,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         ResourceError: the disk is full, or the place cannot be written to.
     """
-    whole = {"format": FORMAT, "version": VERSION, **encode(content)}
+    whole = {"format": FORMAT, "format_version": FORMAT_VERSION, **encode(content)}
     with replacing(path) as name, name.open("wb") as file:
         try:
             torch.save(whole, file)
@@ -126,9 +127,10 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected a checkpoint of {FORMAT}, found another kind of file.")
-    if content.get("version") != VERSION:
+    version = content.get("format_version", content.get("version"))
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: expected checkpoint version {VERSION}, found {content.get('version')}. Update recbole-decm."
+            f"{path}: expected a checkpoint of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm."
         )
     return content
 

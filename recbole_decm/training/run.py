@@ -26,6 +26,9 @@ from recbole_decm.training import teacher
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.trainers import trainer_class
 
+RESULT_FORMAT = 1
+"""Of the JSON in ``result_file``: keys may be added; a change of their meaning is another format."""
+
 
 @dataclass
 class Trained:
@@ -245,5 +248,5 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
     order = ("valid", "test", *(key for key in result if key.startswith("test_")))
     order += ("seconds", "epochs", "train_pairs", "checkpoint")
-    content = names | {key: result[key] for key in order} | {"seconds": seconds}
+    content = {"format_version": RESULT_FORMAT} | names | {key: result[key] for key in order} | {"seconds": seconds}
     write_text(path, json.dumps(content, indent=2) + "\n")

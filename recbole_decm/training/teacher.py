@@ -96,7 +96,12 @@ def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -
     content = read_checkpoint(run_file)
     content["valid"] = dict(trained.valid_result or {})
     write_checkpoint(
-        path, {key: value for key, value in content.items() if key not in ("format", "version", "training")}
+        path,
+        {
+            key: value
+            for key, value in content.items()
+            if key not in ("format", "format_version", "version", "training")
+        },
     )
     run_file.unlink()
 

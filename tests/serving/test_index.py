@@ -119,8 +119,8 @@ def test_damaged_files_are_refused(tmp_path, damage):
         "head": content[200:],
         "empty": b"",
         "foreign": b"x" * 400,
-        "header": content.replace(b'{"version"', b'["version"'),
-        "version": content.replace(b'"version": 1', b'"version": 9'),
+        "header": content.replace(b'{"format_version"', b'["format_version"'),
+        "version": content.replace(b'"format_version": 1', b'"format_version": 9'),
     }
     path.unlink() if damage == "missing" else path.write_bytes(damaged[damage])
     with pytest.raises(DataError, match=r"i: expected (an |a whole )?index"):
