@@ -111,7 +111,7 @@ def require_format(folder: Path) -> None:
         told = problem or f"format {version!r}"
         raise DataError(
             f"{folder / 'run.json'}: expected a benchmark's folder of format {FORMAT_VERSION} or older, found {told}. "
-            "Read it with the version of recbole-decm that wrote it, or a later one."
+            "Update recbole-decm."
         )
 
 

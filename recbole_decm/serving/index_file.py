@@ -72,8 +72,8 @@ def read_index_header(path: Path) -> dict:
     version = header.get("format_version", header.get("version"))  # version 0.1.0 of the package called it so
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise DataError(
-            f"{path}: expected an index of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm, or "
-            "delete the file to have it built anew."
+            f"{path}: expected an index of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm, "
+            "or delete the file to have it built anew."
         )
     return header
 

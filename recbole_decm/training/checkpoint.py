@@ -130,7 +130,8 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
     version = content.get("format_version", content.get("version"))
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: expected a checkpoint of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm."
+            f"{path}: expected a checkpoint of format {FORMAT_VERSION} or older, found {version!r}. "
+            "Update recbole-decm."
         )
     return content
 
