@@ -50,7 +50,7 @@ def measure_here(folder: Path, name: str, batch: int, residency: str) -> dict[st
         splits = load(config)
     model, _ = build(config, splits)
     train = splits.train
-    teacher.attach(model, find_or_train_teacher(config))
+    teacher.attach(model, config, find_or_train_teacher(config))
     trainer = trainer_class(config)(config, model)
     trainer._train_data = train
     seconds = []

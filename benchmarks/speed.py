@@ -40,6 +40,7 @@ from recbole_decm.training.trainers import trainer_class
 
 VISUAL, ACOUSTIC, BATCH = 2048, 256, 1024
 VIDEOS, ROUNDS = 6_400, 5  # five full batches for training
+TURN = 2.0  # seconds
 KEYS = ("pairs_per_second", "videos_per_second")
 OURS = "DecCM, whole catalogue"
 RAW_DSSM = "DSSM, raw vectors, RecBole's loaders, 1 + 100"
@@ -107,7 +108,9 @@ def with_recboles_data(model: str, dataset: str, folder: Path, **values):
     return trainer, train, test
 
 
-def rounds(folder: Path, repeats: int, threads: int) -> tuple[dict[str, dict[str, list[float]]], dict[str, float]]:
+def rounds(
+    folder: Path, repeats: int, threads: int, turn: float
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, float]]:
     """Rates of every model in every round, training and evaluation, and DecCM's step against the floor."""
     found: dict[str, dict[str, list[float]]] = {name: {key: [] for key in KEYS} for name in MODELS}
     with ExitStack() as stack:
@@ -118,7 +121,7 @@ def rounds(folder: Path, repeats: int, threads: int) -> tuple[dict[str, dict[str
         turns = [(epoch, name) for epoch in range(repeats) for name in MODELS]
         for epoch, name in (bar := tqdm(turns, unit="turn", disable=None)):
             bar.set_description(name)
-            for key, rate in zip(KEYS, pools[name].submit(_turn, epoch).result(), strict=True):
+            for key, rate in zip(KEYS, pools[name].submit(_turn, epoch, turn).result(), strict=True):
                 found[name][key].append(rate)
         return found, pools[OURS].submit(_against_floor).result()
 
@@ -134,17 +137,17 @@ def _prepare(name: str, folder: Path, threads: int) -> None:
 _built: list[tuple] = []
 
 
-def _turn(epoch: int) -> tuple[float, float]:
+def _turn(epoch: int, turn: float) -> tuple[float, float]:
     """Training pairs and evaluated videos a second of this process's model."""
     trainer, train, test = _built[0]
     trainer._train_data = train
     trainer.eval_collector.data_collect(train)
     pairs, videos = len(train.dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
-    training = _seconds_a_call(lambda: trainer._train_epoch(train, epoch))
-    return pairs / training, videos / _seconds_a_call(lambda: evaluate(trainer, test))
+    training = _seconds_a_call(lambda: trainer._train_epoch(train, epoch), turn)
+    return pairs / training, videos / _seconds_a_call(lambda: evaluate(trainer, test), turn)
 
 
-def _seconds_a_call(action: Callable[[], object], at_least: float = 2.0) -> float:
+def _seconds_a_call(action: Callable[[], object], at_least: float) -> float:
     """Mean seconds of a call, called until some seconds are over, so that waking up counts little."""
     start = time.perf_counter()
     calls, spent = 0, 0.0
@@ -170,14 +173,14 @@ def evaluate(trainer, loader) -> None:
         super(type(trainer).__mro__[1], trainer).evaluate(loader, load_best_model=False)
 
 
-def measure(videos: int, music: int, repeats: int, threads: int) -> dict:
+def measure(videos: int, music: int, repeats: int, threads: int, turn: float = TURN) -> dict:
     """Rates of DecCM and of DSSM on both data paths, and DecCM's step against the arithmetic floor."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_data(folder, "speed", videos, music, text=False)
         write_data(folder, "speed-pgc", 2_000, music, text=False, prefix="p")
         write_data(folder, "raw", videos, music, text=True)
-        rates, against_floor = rounds(folder, repeats, threads)
+        rates, against_floor = rounds(folder, repeats, threads, turn)
     return {"rates": rates, "floor": against_floor}
 
 
@@ -208,11 +211,12 @@ def report(found: dict) -> str:
     "--repeats", default=ROUNDS, show_default=True, help="Rounds of an epoch and an evaluation of each model."
 )
 @click.option("--threads", default=os.cpu_count(), show_default=True, help="Threads of torch.")
+@click.option("--turn", default=TURN, show_default=True, help="Seconds of training, and of evaluation, of a turn.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the figures as JSON to this file.")
-def main(videos: int, music: int, repeats: int, threads: int, out: Path | None) -> None:
+def main(videos: int, music: int, repeats: int, threads: int, turn: float, out: Path | None) -> None:
     """Pairs a second in training, videos a second in evaluation, DecCM's ratios to RecBole's DSSM and to the floor."""
     print(f"{VISUAL} + {ACOUSTIC} dimensions, batch {BATCH}, {videos} videos, {music} music, {threads} threads")
-    found = measure(videos, music, repeats, threads)
+    found = measure(videos, music, repeats, threads, turn)
     print(report(found))
     if out:
         out.write_text(json.dumps(found, indent=2) + "\n")

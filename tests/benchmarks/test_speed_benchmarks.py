@@ -39,7 +39,7 @@ def test_growth_of_small_data():
 def test_speed_report_and_plot(tmp_path):
     """Ratios in the text are those of the rates; the picture is drawn."""
     command = [sys.executable, str(BENCHMARKS / "speed.py"), "--videos", "200", "--music", "120"]
-    command += ["--repeats", "2", "--threads", "1", "--out", "speed.json"]
+    command += ["--repeats", "2", "--threads", "1", "--turn", "0.01", "--out", "speed.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "speed.json").read_text())
