@@ -40,7 +40,7 @@ def replaced_share(lists: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def uneven_shift(one: np.ndarray, two: np.ndarray) -> float:
-    """How differently a change of prior moves the music of a video, relative to the spread of its scores.
+    """How differently a change of prior moves the tracks of a video, relative to the spread of its scores.
 
     Args:
         one, two: (V, M) scores under two priors.
@@ -61,7 +61,7 @@ def explained_share(own: np.ndarray, mean: np.ndarray) -> tuple[float, float]:
         mean: (V, M) the same under the population's prior.
 
     Returns:
-        (of all variance, of the variance between the music of a video, which alone decides a ranking). The variance of
+        (of all variance, of the variance between the tracks of a video, which alone decides a ranking). The variance of
         ``own - mean`` divided by that of ``own``; above 1 where preference and match work against each other.
     """
     shift = own - mean

@@ -28,7 +28,7 @@ class DecCMDataset(FilesDataset):
         features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); our models only.
         uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where no model or metric uses it.
         prior_mean: (K,) float32, mean of the priors over the training rows.
-        popularity: (n_music,) int64, training interactions of each music.
+        popularity: (n_music,) int64, training interactions of each track.
     """
 
     # --- ids ----------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class DecCMDataset(FilesDataset):
 
     @cached_property
     def _genres(self) -> list[list[str]]:
-        """Genres of each music id; none of the padding."""
+        """Genres of each track id; none of the padding."""
         tokens, cells = self._tokens[self.genre_field]
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.iid_field][1:])
         return [[], *(cells[row] for row in rows)]
@@ -162,7 +162,7 @@ class DecCMDataset(FilesDataset):
 
     @cached_property
     def genre_membership(self) -> np.ndarray:
-        """(n_music, K) float32 genre distribution of each music id; row 0 is zero.
+        """(n_music, K) float32 genre distribution of each track id; row 0 is zero.
 
         Raises:
             DataError: the priors have another number of groups, so that their columns cannot be told.

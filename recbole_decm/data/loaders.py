@@ -30,7 +30,7 @@ from recbole_decm.io.atomic import Format
 
 
 class PairLoader:
-    """Shuffled batches of matched (video, music) id pairs; negatives are the other music of the batch.
+    """Shuffled batches of matched (video, music) id pairs; negatives are the other tracks of the batch.
 
     Attributes:
         generator: source of the shuffles; part of a checkpoint.

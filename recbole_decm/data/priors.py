@@ -45,7 +45,7 @@ def genre_vocabulary(genres: Iterable[Sequence[str]]) -> list[str]:
 
 
 def genre_membership(genres: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> np.ndarray:
-    """(M, K) float32: the genres of each music as a distribution; a music without genre is a row of zeros."""
+    """(M, K) float32: the genres of each track as a distribution; a track without genre is a row of zeros."""
     column = {genre: k for k, genre in enumerate(vocabulary)}
     rows = np.repeat(np.arange(len(genres)), [len(row) for row in genres])
     columns = np.array([column[genre] for row in genres for genre in row], dtype=np.int64)
@@ -66,7 +66,7 @@ def priors_from_training(
     Args:
         uploader_of_video: (V,) int64 uploader of every video.
         train_videos, train_music: (n,) int64 rows of the training interactions.
-        membership: (M, K) genre distribution of each music.
+        membership: (M, K) genre distribution of each track.
         smoothing: pseudo-count each genre starts with (Laplace); > 0, so that an unseen uploader is uniform.
 
     Returns:

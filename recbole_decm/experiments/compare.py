@@ -55,9 +55,9 @@ def compare(
 
 
 def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
-    """A text table, a line a model in the given order: mean, and ± standard deviation over more than one seed.
+    """A text table, one line per model in the given order: mean, and ± standard deviation over more than one seed.
 
-    With more than ten columns the table is turned, a line a metric, so that it fits a screen.
+    With more than ten columns the table is turned, one line per metric, so that it fits a screen.
     """
     seeds = sorted(rows["seed"].unique().tolist())
     names = [name for name in rows.columns if name not in ("model", "seed")]

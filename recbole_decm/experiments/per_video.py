@@ -46,7 +46,7 @@ def metrics_by_video(config: Any, kept: Any) -> dict[str, np.ndarray]:
 
 
 def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
-    """Names of the K genres and the (n_music, K) membership of each music id; None where ``.item`` has no genre.
+    """Names of the K genres and the (n_music, K) membership of each track id; None where ``.item`` has no genre.
 
     Read beside the data set, since models that do not know content are not given it.
     """
@@ -70,7 +70,7 @@ def genre_shares(
 
     Args:
         lists: (V, k) music ids.
-        popularity: (n_music,) training pairs of each music id; id 0 is the padding.
+        popularity: (n_music,) training pairs of each track id; id 0 is the padding.
         membership: (n_music, K).
         truth: (n,) music ids chosen without confounding.
 

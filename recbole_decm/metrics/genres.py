@@ -16,10 +16,10 @@ def genre_counts(lists: np.ndarray, membership: np.ndarray) -> np.ndarray:
 
     Args:
         lists: (V, k) int64, rows of ``membership``, best first.
-        membership: (M, K) genre distribution of each music; a row of zeros where the genre is not known.
+        membership: (M, K) genre distribution of each track; a row of zeros where the genre is not known.
 
     Returns:
-        (V, k, K) float64; a music of several genres counts in parts that sum to 1.
+        (V, k, K) float64; a track of several genres counts in parts that sum to 1.
     """
     return membership.astype(np.float64)[lists].cumsum(axis=1)
 

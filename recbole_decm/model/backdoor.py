@@ -78,7 +78,7 @@ def adjusted_log_softmax(group_scores: Tensor, priors: Tensor, temperature: floa
     """Exact backdoor adjustment of a choice: t * log sum_k P(k) softmax(s_k / t), over the music.
 
     As t grows this tends to the mean score sum_k P(k) s_k less a constant for each video; as t falls, to the group in
-    which a music stands out most.
+    which a track stands out most.
 
     Args:
         group_scores: (K, B, N) scores of B videos with N music under each pure group.

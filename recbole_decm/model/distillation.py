@@ -51,7 +51,7 @@ class ProfessionalPairs:
 
 
 def first_of_each(music: Tensor) -> Tensor:
-    """Where each distinct music id of a batch first stands: (B,) ids -> (N,) positions.
+    """Where each distinct track id of a batch first stands: (B,) ids -> (N,) positions.
 
     Examples:
         >>> first_of_each(torch.tensor([7, 3, 7, 5])).tolist()

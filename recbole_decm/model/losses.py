@@ -1,6 +1,6 @@
 """The terms of the DecCM objective as pure functions of tensors.
 
-Shapes: B pairs in a batch, D latent dimensions, F features. Scores are (B, B), video i in row i, music j in column
+Shapes: B pairs in a batch, D latent dimensions, F features. Scores are (B, B), video i in row i, track j in column
 j, matched pairs on the diagonal. Every term is a mean over the batch, so that its weight does not depend on B.
 """
 
@@ -106,10 +106,10 @@ def softmax_contrastive(
     both_directions: bool = False,
     pair_weights: Tensor | None = None,
 ) -> Tensor:
-    """In-batch softmax cross-entropy of the matched pairs: which of the batch's music belongs to video i.
+    """In-batch softmax cross-entropy of the matched pairs: which of the batch's tracks belongs to video i.
 
-    Pairs that share the music are no negatives of each other. Popular music is in a batch more often; the correction
-    counts each distinct music of the batch once and weighs the negatives by 1 / P(music in the batch), so that the
+    Pairs that share the music are no negatives of each other. Popular tracks are in a batch more often; the correction
+    counts each distinct track of the batch once and weighs the negatives by 1 / P(music in the batch), so that the
     denominator estimates the sum over the catalogue (Horvitz and Thompson, 1952). For rare music this is the logQ
     correction (Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019,
     equation 3), which would weigh music that is in every batch wrongly.
@@ -139,7 +139,7 @@ def softmax_contrastive(
 
 
 def log_inclusion(log_popularity: Tensor, draws: int) -> Tensor:
-    """Log-probability that each music is among ``draws`` training pairs: log(1 - (1 - q)^draws), any shape."""
+    """Log-probability that each track is among ``draws`` training pairs: log(1 - (1 - q)^draws), any shape."""
     never = draws * torch.log1p(-log_popularity.exp().clamp(max=1 - 1e-6))
     return torch.log(-torch.expm1(never))
 

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class MatchedPairs(NamedTuple):
-    """What a matching term may look at: a batch of B matched pairs, video i in row i, music j in column j.
+    """What a matching term may look at: a batch of B matched pairs, video i in row i, track j in column j.
 
     Attributes:
         scores: (B, B) float, matched pairs on the diagonal.
         same_music: (B, B) bool, pairs that are no negatives of each other (the diagonal included).
         temperature: () float above 0, what a difference of scores counts as one nat.
-        log_popularity: (B,) float, logarithm of each music's share of the training pairs.
+        log_popularity: (B,) float, logarithm of each track's share of the training pairs.
         weights: (B,) float, what each pair counts in ``softmax``; None for all alike.
     """
 

@@ -3,7 +3,7 @@
 They are here to reproduce published numbers; docs/deviations.md tells what each departure does. All other terms
 (divergence from N(0, I), cross-generation error) agree with :mod:`recbole_decm.model.losses`.
 
-Shapes: B pairs in a batch, D latent dimensions. Scores are (B, B), video i in row i, music j in column j, matched pairs
+Shapes: B pairs in a batch, D latent dimensions. Scores are (B, B), video i in row i, track j in column j, matched pairs
 on the diagonal.
 """
 

@@ -1,4 +1,4 @@
-"""Scores that are dot products of a video's vector with a music's, as RecBole's trainers ask for them."""
+"""Scores that are dot products of a video's vector with a track's, as RecBole's trainers ask for them."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _priors(folder: Path, rows: np.ndarray, train: Pairs, videos: int) -> np.nda
 
 
 def _genres(train: Pairs, rows: np.ndarray, music: int, groups: int) -> list[list[int]]:
-    """Genre numbers of each music; the layout tells them for training music alone."""
+    """Genre numbers of each track; the layout tells them for training music alone."""
     genres: list[list[int]] = [[] for _ in range(music)]
     parsed: dict[str, list[int]] = {}
     for row, (tune, cell) in enumerate(zip(train.music.tolist(), rows[:, 2], strict=True)):

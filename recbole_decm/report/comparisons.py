@@ -1,4 +1,4 @@
-"""Which results are paired with which, and the tests of every pair of models: results in, one row a comparison out."""
+"""Which results are paired with which, and the tests of every pair of models: one row per comparison."""
 
 from __future__ import annotations
 

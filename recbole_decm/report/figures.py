@@ -108,7 +108,7 @@ def factor_slices(cells: pd.DataFrame) -> list[tuple[str, dict[str, float], pd.D
 
 
 def strengths(results: Results, tests: Sequence[str], metrics: Sequence[str]) -> list[Figure]:
-    """Each metric against each factor of the simulation that varies, a line a model."""
+    """Each metric against each factor of the simulation that varies, one line per model."""
     style, figures = styles(results.models), []
     for factor, held, cells in factor_slices(results.done):
         at = "".join(f", {name} {value:g}" for name, value in held.items())

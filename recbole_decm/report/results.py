@@ -29,7 +29,7 @@ class Results:
     Attributes:
         folder: where it was read from.
         specification: the specification as text, empty where there is none.
-        cells: one row a cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``, metrics
+        cells: one row per cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``, metrics
             as ``test:ndcg@10``, ``seconds:train``, ``seconds``, ``popularity:lists``, ``factor:confounding``, hashes,
             ``peak_memory_mb``, ``epochs``; ``genres``, ``versions`` and ``overlay`` as they are in ``cell.json``.
         superseded: keys of older cells of the same model, data set and seed, which are left out of ``cells``.

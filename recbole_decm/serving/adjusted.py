@@ -21,7 +21,7 @@ def adjusted_top_k(
     temperature: float,
     k: int,
 ) -> tuple[Tensor, Tensor]:
-    """The k music of largest t log sum_k P(k) softmax(s_k / t), for every video.
+    """The k tracks of largest t log sum_k P(k) softmax(s_k / t), for every video.
 
     Needs three buffers of B x n scores for blocks of n music.
 

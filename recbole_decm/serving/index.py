@@ -52,7 +52,7 @@ class IndexOptions:
 
     Attributes:
         kind: ``flat``, ``hnsw`` or ``ivf``.
-        neighbours: edges of a node of ``hnsw``; memory grows by 8 bytes a music for each.
+        neighbours: edges of a node of ``hnsw``; memory grows by 8 bytes a track for each.
         construction: candidates ``hnsw`` looks at to place a node; more is slower to build and finds more.
         clusters: of ``ivf``; None is 4 sqrt(M), and at most M / 40.
     """

@@ -110,7 +110,7 @@ def top_k(
     video_block: int = VIDEO_BLOCK,
     music_block: int = MUSIC_BLOCK,
 ) -> tuple[Tensor, Tensor]:
-    """The k music of largest dot product for every video; exact.
+    """The k tracks of largest dot product for every video; exact.
 
     Beside the arguments and the result this needs one buffer of ``video_block`` x ``music_block`` scores and a small
     multiple of it. The music is read once, in order.

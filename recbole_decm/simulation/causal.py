@@ -240,7 +240,7 @@ def choose(
     progress: Callable[[int], None] = lambda rows: None,
     offset: Callable[[slice], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Draw a music for each video from softmax(match + offset) by the Gumbel-max method, in blocks.
+    """Draw a track for each video from softmax(match + offset) by the Gumbel-max method, in blocks.
 
     Args:
         videos: (V, d) float32 latents; the match is their dot product with the music latents.

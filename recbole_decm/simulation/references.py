@@ -66,7 +66,7 @@ class ReferenceScores:
 
 
 def top_by_match(video: np.ndarray, music: np.ndarray, k: int) -> np.ndarray:
-    """The k music of the highest dot product: (V, d), (M, d) -> (V, k) rows of ``music``, best first."""
+    """The k tracks of the highest dot product: (V, d), (M, d) -> (V, k) rows of ``music``, best first."""
     k = min(k, len(music))
     top = np.empty((len(video), k), dtype=np.int64)
     step = max(1, _BLOCK_CELLS // len(music))
@@ -81,7 +81,7 @@ def score_lists(lists: np.ndarray, choices: Mapping[str, np.ndarray], genre: np.
 
     Args:
         choices: test set -> (V,) chosen music of the same videos.
-        genre: (M,) int64 genre of each music.
+        genre: (M,) int64 genre of each track.
     """
     membership = np.eye(int(genre.max()) + 1)[genre]
     share = genre_share(genre_counts(lists, membership), majority_genre(membership))[-1]

@@ -15,7 +15,7 @@ def inverse_propensity_weights(counts: Tensor, power: float, largest: float) -> 
     self-normalised estimator (Swaminathan and Joachims, NeurIPS 2015), so that a common factor does not matter.
 
     Args:
-        counts: (M,) training pairs of each music; music without a pair counts as having one.
+        counts: (M,) training pairs of each track; music without a pair counts as having one.
         power: at least 0; 0 weighs all pairs the same.
         largest: above 0, the largest weight; the mean is over the music that has training pairs.
 

@@ -50,7 +50,7 @@ class _LinearBaseline(ContentBaseline):
 
 
 class Ridge(_LinearBaseline):
-    """Ridge regression from video to music features; a music scores by its cosine with the predicted features.
+    """Ridge regression from video to music features; a track scores by its cosine with the predicted features.
 
     Features are standardised by the training pairs, the music's as well (:func:`fit_ridge`).
     """

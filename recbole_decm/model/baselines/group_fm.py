@@ -1,4 +1,4 @@
-"""The group-level representation of DecRS and its second-order interactions with a music, as one dot product."""
+"""The group-level representation of DecRS and its second-order interactions with a track, as one dot product."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ scikit-learn's ``Ridge`` gives the same weights (a test compares them) but needs
 (:mod:`recbole_decm.model.baselines.moments`) is followed by a Cholesky factorisation, and a singular value
 decomposition for CCA: at 2,048 x 256 features, seconds whatever the number of rows.
 
-Shapes: Fx features of a video, Fy of a music, E dimensions of the space in which both are compared.
+Shapes: Fx features of a video, Fy of a track, E dimensions of the space in which both are compared.
 """
 
 from __future__ import annotations
