@@ -16,6 +16,8 @@ class Role(Flag):
     """May differ when a run is resumed."""
     EVALUATION = auto()
     """Of a checkpoint's config, what an evaluation takes over beside the model's own keys."""
+    DATA = auto()
+    """Says what is read, filtered or split: an evaluation of the same data set takes it over from the checkpoint."""
     TEACHER = auto()
     """A student hands its value to its teacher."""
     RESERVED = auto()
@@ -65,15 +67,43 @@ KEYS: dict[str, Role] = {
     "uploader_prior": _R.EVALUATION,
     "prior_smoothing": _R.EVALUATION,
     "feature_reduce": _R.EVALUATION,
+    # the data set
+    "benchmark_filename": _R.DATA,
+    "extra_tests": _R.DATA,
+    "load_col": _R.DATA,
+    "unload_col": _R.DATA,
+    "unused_col": _R.DATA,
+    "additional_feat_suffix": _R.DATA,
+    "field_separator": _R.DATA,
+    "seq_separator": _R.DATA,
+    "seq_len": _R.DATA,
+    "feature_files": _R.DATA,
+    "rm_dup_inter": _R.DATA,
+    "val_interval": _R.DATA,
+    "filter_inter_by_user_or_item": _R.DATA,
+    "user_inter_num_interval": _R.DATA,
+    "item_inter_num_interval": _R.DATA,
+    "threshold": _R.DATA,
+    "normalize_field": _R.DATA,
+    "normalize_all": _R.DATA,
+    "discretization": _R.DATA,
+    "preload_weight": _R.DATA,
+    "UPLOADER_FIELD": _R.DATA,
+    "PRIOR_FIELD": _R.DATA,
+    "GENRE_FIELD": _R.DATA,
+    "IPW_FIELD": _R.DATA,
+    "RATING_FIELD": _R.DATA,
+    "TIME_FIELD": _R.DATA,
+    "LABEL_FIELD": _R.DATA,
     # what a teacher shares with its student; all else is DecCMTeacher.yaml's, the PGC data set's and teacher_config's
     "latent_dimension": _R.TEACHER,
     "normalize_mean": _R.TEACHER,
     "normalize_logvar": _R.TEACHER,
     "objective": _R.TEACHER,
-    "VISUAL_FIELD": _R.TEACHER,
-    "ACOUSTIC_FIELD": _R.TEACHER,
-    "USER_ID_FIELD": _R.TEACHER,
-    "ITEM_ID_FIELD": _R.TEACHER,
+    "VISUAL_FIELD": _R.TEACHER | _R.DATA,
+    "ACOUSTIC_FIELD": _R.TEACHER | _R.DATA,
+    "USER_ID_FIELD": _R.TEACHER | _R.DATA,
+    "ITEM_ID_FIELD": _R.TEACHER | _R.DATA,
     "enable_amp": _R.TEACHER,
     "compile": _R.TEACHER,
 }

@@ -216,6 +216,8 @@ def train_loader(config, dataset: DecCMDataset, splits: list[DecCMDataset]):
     if dataset.for_matching:
         return PairLoader(config, dataset, shuffle=config["shuffle"])
     sampling = config["train_neg_sample_args"]
+    if sampling["distribution"] == "popularity":  # RecBole would count the choices of all splits
+        splits = [dataset] * len(splits)
     sampler = _create_sampler(dataset, splits, sampling["distribution"], config["repeatable"], sampling["alpha"])
     sampler = sampler.set_phase("train") if sampler is not None else None
     return get_dataloader(config, "train")(config, dataset, sampler, shuffle=config["shuffle"])

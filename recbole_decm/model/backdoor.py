@@ -100,7 +100,7 @@ def adjusted_log_softmax(group_scores: Tensor, priors: Tensor, temperature: floa
     """
     logits = group_scores / temperature
     log_conditional = logits - logits[..., first:].logsumexp(dim=-1, keepdim=True)
-    log_prior = priors.T.unsqueeze(-1).clamp(min=torch.finfo(priors.dtype).tiny).log()
+    log_prior = priors.T.unsqueeze(-1).log()  # -inf where P(k) is 0: such a group counts nothing
     return temperature * (log_conditional + log_prior).logsumexp(dim=0)
 
 

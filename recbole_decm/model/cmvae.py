@@ -211,6 +211,11 @@ class CMVAE(ContentModel):
         """As :meth:`query_vectors`, for a ranking: the scores may be off by a constant for each video."""
         return self.adjustment.ranking_query(self.video_latents(visual), uploaders)
 
+    @property
+    def why_not_served(self) -> str | None:
+        """Why tracks cannot be recommended by vectors alone, where the score is more than the vectors tell."""
+        return None
+
     def uploaders_of(self, videos: Tensor) -> Tensor | None:
         """(B, K) preferences of the uploaders of (B,) video ids; None for a model without confounder."""
         return None

@@ -40,7 +40,7 @@ def adjusted_top_k(
         for group, query in enumerate(queries):
             share = (query @ block.T).div_(temperature).logsumexp(dim=1)
             normaliser[group] = torch.logaddexp(normaliser[group], share)
-    log_prior = priors.T.clamp(min=torch.finfo(priors.dtype).tiny).log()
+    log_prior = priors.T.log()  # -inf where P(k) is 0: such a group counts nothing
     offset = (log_prior - normaliser).unsqueeze(2)
     best, start = RunningTopK(queries.shape[1], k, queries), 0
     for block in music():

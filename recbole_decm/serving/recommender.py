@@ -37,9 +37,14 @@ class Recommender:
     Attributes:
         music: the catalogue's vectors; tokens: (M,) str, the ids of its rows.
         recall: recall@k of the index against exact search, on videos that its effort was not chosen by.
+
+    Raises:
+        ConfigError: the model's ranking is not told by vectors alone.
     """
 
     def __init__(self, model: CMVAE, catalogue: Catalogue, weights: Mapping[str, torch.Tensor]):
+        if model.why_not_served:
+            raise ConfigError(f"recommend: {model.why_not_served}.")
         self.model, self.catalogue, self.tokens = model, catalogue, catalogue.tokens
         self.music = CatalogueVectors(model)
         self._weights = weights

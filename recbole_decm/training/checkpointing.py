@@ -37,7 +37,7 @@ class CheckpointMixin:
         make_folder(config["checkpoint_dir"], "checkpoint_dir")
         super().__init__(config, model)
         self.eval_collector = MatchingCollector(config)
-        self.saved_model_file = self._new_file()
+        self._taken: Path | None = None
         self.history: list[dict] = []
         self.epoch_terms: list[dict[str, float]] = []  # loss by term, of each epoch that this process trained
         self.validations: list[dict[str, float]] = []  # metrics of each validation
@@ -47,10 +47,17 @@ class CheckpointMixin:
         self._finished = False
         self._resumed: dict | None = None
 
-    def _new_file(self) -> str:
+    def _take_file(self) -> str:
+        """A file of this run's own: made here, so that no other run takes the same name."""
         stem = f"{self.config['model']}-{self.config['dataset']}-seed{self.config['seed']}-{get_local_time()}"
-        names = (f"{stem}{f'-{n}' if n else ''}.pth" for n in count())
-        return str(next(path for path in (Path(self.checkpoint_dir) / name for name in names) if not path.exists()))
+        for path in (Path(self.checkpoint_dir) / f"{stem}{f'-{n}' if n else ''}.pth" for n in count()):
+            try:
+                path.touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            self._taken = path
+            return str(path)
+        raise AssertionError("endless")
 
     # --- saving ---------------------------------------------------------------------------------------------------
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
@@ -69,7 +76,13 @@ class CheckpointMixin:
             if callback_fn:
                 callback_fn(epoch_idx, valid_score)
 
-        return super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
+        if saved and self._resumed is None:
+            self.saved_model_file = self._take_file()
+        try:
+            return super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
+        finally:
+            if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
+                self._taken.unlink()  # nothing was saved
 
     @property
     def _generator(self) -> torch.Generator:

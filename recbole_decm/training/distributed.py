@@ -62,8 +62,8 @@ class DistributedTrainer(DecCMTrainer):
         self.evaluator = _FirstEvaluates(self.evaluator, self.share)
         self.parallel_loss = averaging_gradients(model, config["device"])
 
-    def _new_file(self):
-        return _from_first(super()._new_file() if self.share.rank == 0 else None)
+    def _take_file(self):
+        return _from_first(super()._take_file() if self.share.rank == 0 else None)
 
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         # Each process needs noise and dropout of its own, and a resumed run the same again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from logging import getLogger
 from pathlib import Path
 
 from recbole_decm.config.config import RECBOLE_PROPERTIES, DecCMConfig
@@ -26,7 +27,13 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
     kept = having(Role.EVALUATION) | _model_keys(content["model"])
+    if dataset == content["dataset"]:
+        kept |= having(Role.DATA)
     values = {key: value for key, value in content["config"].items() if key in kept}
+    other = sorted(key for key, value in {**files, **given}.items() if key in values and values[key] != value)
+    if other:
+        changes = ", ".join(f"{key} ({values[key]} -> {({**files, **given})[key]})" for key in other)
+        getLogger().warning(f"Other values than the checkpoint was trained with: {changes}")
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
     return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)

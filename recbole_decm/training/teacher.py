@@ -48,8 +48,12 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
 
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
-    values = {key: value for key, value in config.plain().items() if key not in having(Role.PLACE)}
-    return digest.of_values([__version__, values, digest.of_data(Path(config["data_path"]))])
+    return digest.of_values([__version__, _values(config.plain()), digest.of_data(Path(config["data_path"]))])
+
+
+def _values(config: dict) -> dict:
+    """The values that a teacher depends on, of a config or of a checkpoint's."""
+    return {key: value for key, value in config.items() if key not in having(Role.PLACE) | {"checkpoint"}}
 
 
 def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
@@ -76,7 +80,7 @@ def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
     path = cached_path(config, teacher)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if path.is_file():
+        if path.is_file() and _values(read_checkpoint(path)["config"]) == _values(teacher.plain()):
             getLogger().info(f"Teacher: using {path}")
         else:
             _train(teacher, path, fit)

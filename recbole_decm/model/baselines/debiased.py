@@ -75,6 +75,13 @@ class PDA(CMVAE):
             factor[1:] = popularity_factor(counts, power)
             self.register_buffer(f"{name}_factor", factor, persistent=False)
 
+    @property
+    def why_not_served(self) -> str | None:
+        """``pda`` multiplies the match by a popularity that the vectors do not hold."""
+        if self.settings.inference == "pd":
+            return None
+        return "inference: expected pd, since pda multiplies the match by a popularity that vectors lack, found pda"
+
     def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
         """(B, B) scores of a batch, each track's times its popularity."""
         match = super().training_scores(video, tune, videos, music)
