@@ -34,7 +34,7 @@ def test_from_one_run_in_one_result_file(extra, model):
     trained, test = run_config(make_config(model, extra, **values))
     result = json.loads(Path("result.json").read_text())
     assert result["test_again"] == result["test"] == test and result["test_other"] != test
-    assert list(result)[3:7] == ["valid", "test", "test_again", "test_other"]
+    assert list(result)[4:8] == ["valid", "test", "test_again", "test_other"]
     assert trained.extra_results == {"test_again": result["test_again"], "test_other": result["test_other"]}
     found = evaluate(trained.trainer.saved_model_file, ["--extra_tests=['other']", "--result_file=again.json"])
     assert found["test_other"] == result["test_other"] and "test_again" not in found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,20 +13,13 @@ from helpers.planted import write_planted
 
 from recbole_decm.cli.main import main
 from recbole_decm.experiments.jobs import Workers
-
-
-@dataclass
-class Options:
-    metric: str
-    test: str
-    baseline: str | None
-    title: str
+from recbole_decm.report.options import ReportOptions
 
 
 @pytest.fixture
 def reports(monkeypatch, tmp_path) -> list:
     found: list = []
-    stand_in = SimpleNamespace(ReportOptions=Options, write_report=lambda *given: found.append(given))
+    stand_in = SimpleNamespace(write_report=lambda *given: found.append(given))
     monkeypatch.setitem(sys.modules, "recbole_decm.report.report", stand_in)
     write_planted(tmp_path / "data", videos=200, music=12, pgc=False)
     return found
@@ -46,7 +38,7 @@ def test_a_run_ends_with_a_report_and_says_what_it_did(reports, monkeypatch, cap
     captured = capsys.readouterr()
     assert "2 of 2 cells done (2 before), 0 failed" in captured.out
     assert "[1/2] Pop on p, seed 1: test recall@10" in captured.err and "2 of 2 cells are done already" in captured.err
-    assert reports == [(Path("out"), Options("recall@10", "test", "Pop", "T"))] * 2
+    assert reports == [(Path("out"), ReportOptions("recall@10", "test", "Pop", "T"))] * 2
 
 
 def test_a_failed_cell_is_exit_code_1_and_its_error_is_shown(reports, monkeypatch, capsys):
