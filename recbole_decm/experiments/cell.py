@@ -70,7 +70,7 @@ def _lists_hold(trained: Trained, lists: np.ndarray) -> dict[str, Any]:
     if genres is not None:
         names, membership = genres
         truth = trained.splits.extra["do"].positives.ids if "do" in trained.splits.extra else None
-        shares = per_video.genre_shares(lists, dataset.popularity, membership, truth)
+        shares = per_video.shares_by_genre(lists, dataset.popularity, membership, truth)
         found["genres"] = {"names": names, **shares}
     return found
 

@@ -63,7 +63,7 @@ def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
     return names, priors.genre_membership(rows, names)
 
 
-def genre_shares(
+def shares_by_genre(
     lists: np.ndarray, popularity: np.ndarray, membership: np.ndarray, truth: np.ndarray | None = None
 ) -> dict[str, Any]:
     """Shares of each genre in the lists, the catalogue, the training pairs and the true choices.

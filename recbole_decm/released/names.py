@@ -32,16 +32,16 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Entry:
+class NamedWeight:
     """A tensor of the released state dict: its name with us (None where no output depends on it) and its shape."""
 
     ours: str | None
     shape: tuple[int, ...]
 
 
-def released_entries(sizes: Sizes) -> dict[str, Entry]:
+def released_entries(sizes: Sizes) -> dict[str, NamedWeight]:
     """Every name of a released matcher, with the confounder where ``sizes.groups`` is set; without a teacher's."""
-    entries: dict[str, Entry] = {}
+    entries: dict[str, NamedWeight] = {}
     for modality, (encoder, decoder) in _TOWERS.items():
         features, latent = getattr(sizes, modality), sizes.latent
         entries |= _norm(f"{encoder}.bn1", f"encoders.{modality}.norm", features)
@@ -53,18 +53,19 @@ def released_entries(sizes: Sizes) -> dict[str, Entry]:
         entries |= _linear(f"{decoder}.fc1", None, latent, latent)
     if sizes.groups is not None:
         entries |= _linear("linear", "fusion.linear", sizes.latent, 2 * sizes.latent)
-        entries["confounder_emb.weight"] = Entry("fusion.group_embedding", (sizes.groups, sizes.latent))
+        entries["confounder_emb.weight"] = NamedWeight("fusion.group_embedding", (sizes.groups, sizes.latent))
     return entries
 
 
-def _linear(theirs: str, ours: str | None, rows: int, columns: int) -> dict[str, Entry]:
+def _linear(theirs: str, ours: str | None, rows: int, columns: int) -> dict[str, NamedWeight]:
     shapes = dict(zip(_LINEAR, ((rows, columns), (rows,)), strict=True))
-    return {f"{theirs}.{part}": Entry(ours and f"{ours}.{part}", shape) for part, shape in shapes.items()}
+    return {f"{theirs}.{part}": NamedWeight(ours and f"{ours}.{part}", shape) for part, shape in shapes.items()}
 
 
-def _norm(theirs: str, ours: str, width: int) -> dict[str, Entry]:
+def _norm(theirs: str, ours: str, width: int) -> dict[str, NamedWeight]:
     return {
-        f"{theirs}.{part}": Entry(f"{ours}.{part}", () if part == "num_batches_tracked" else (width,)) for part in _NORM
+        f"{theirs}.{part}": NamedWeight(f"{ours}.{part}", () if part == "num_batches_tracked" else (width,))
+        for part in _NORM
     }
 
 

@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Agreement:
     """One quantity of a golden file: its largest errors, whether it agrees, and a remark for people."""
 
     quantity: str
@@ -28,7 +28,7 @@ class Comparison:
     remark: str = ""
 
 
-def compare_arrays(quantity: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> Comparison:
+def compare_arrays(quantity: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> Agreement:
     """Compare two arrays; every element may be off by ``tolerance``, absolute or relative, whichever is smaller.
 
     Returns:
@@ -37,21 +37,21 @@ def compare_arrays(quantity: str, found: np.ndarray, expected: np.ndarray, toler
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     if found.shape != expected.shape:
         remark = f"shape {expected.shape}, ours has {found.shape}"
-        return Comparison(quantity, math.inf, math.inf, False, remark)
+        return Agreement(quantity, math.inf, math.inf, False, remark)
     if found.size == 0:
-        return Comparison(quantity, 0.0, 0.0, True)
+        return Agreement(quantity, 0.0, 0.0, True)
     with np.errstate(divide="ignore", invalid="ignore"):
         absolute = np.where(found == expected, 0.0, np.abs(found - expected))
         relative = np.where(absolute == 0, 0.0, absolute / np.abs(expected))
         agrees = bool((np.minimum(absolute, relative) <= tolerance).all())  # NaN agrees with nothing
-    return Comparison(quantity, float(absolute.max()), float(relative.max()), agrees)
+    return Agreement(quantity, float(absolute.max()), float(relative.max()), agrees)
 
 
-def verify(golden: Golden, tolerance: float = TOLERANCE) -> list[Comparison]:
+def verify(golden: Golden, tolerance: float = TOLERANCE) -> list[Agreement]:
     """Compare every quantity of a golden file with what our model computes.
 
     Returns:
-        one :class:`Comparison` for each entry of the file, and one for each gradient that the file says is none.
+        one :class:`Agreement` for each entry of the file, and one for each gradient that the file says is none.
     """
     model, teacher = build_model(golden)
     found: dict[str, np.ndarray] = {}
@@ -70,7 +70,7 @@ def verify(golden: Golden, tolerance: float = TOLERANCE) -> list[Comparison]:
         if name in found:
             rows.append(compare_arrays(name, found[name], expected, tolerance))
         else:
-            rows.append(Comparison(name, math.nan, math.nan, False, _why_not(name)))
+            rows.append(Agreement(name, math.nan, math.nan, False, _why_not(name)))
     return rows + list(_absent_gradients(golden, found, tolerance))
 
 
@@ -80,16 +80,16 @@ def _why_not(name: str) -> str:
     return "not compared: no such quantity in our model"
 
 
-def _compare_inputs(golden: Golden, tolerance: float) -> Iterable[Comparison]:
+def _compare_inputs(golden: Golden, tolerance: float) -> Iterable[Agreement]:
     """Inputs have nothing to be compared with, but what the format promises of them."""
     for name in ("in.music", "in.video"):
         finite = bool(np.isfinite(golden.arrays[name]).all())
-        yield Comparison(name, 0.0, 0.0, finite, "input" if finite else "input: expected finite numbers")
+        yield Agreement(name, 0.0, 0.0, finite, "input" if finite else "input: expected finite numbers")
     prior = golden.arrays["in.prior"].astype(np.float64)
     yield _input(INPUTS[2], compare_arrays("", prior.sum(axis=1), np.ones(golden.batch), tolerance), "rows sum to 1")
     if "metric.candidates" in golden.arrays:
         fits = candidates_fit(golden)
-        yield Comparison("metric.candidates", 0.0, 0.0, fits, "input: positive first, then others, each once")
+        yield Agreement("metric.candidates", 0.0, 0.0, fits, "input: positive first, then others, each once")
     if "metric.weights" in golden.arrays:
         weights = golden.arrays["metric.weights"].astype(np.float64)
         total = compare_arrays("", weights.sum(), np.float64(1), tolerance)
@@ -97,11 +97,11 @@ def _compare_inputs(golden: Golden, tolerance: float) -> Iterable[Comparison]:
         yield replace(row, agrees=row.agrees and weights.shape == (golden.batch,) and bool((weights >= 0).all()))
 
 
-def _input(name: str, sums: Comparison, promise: str) -> Comparison:
+def _input(name: str, sums: Agreement, promise: str) -> Agreement:
     return replace(sums, quantity=name, remark=f"input: {promise}")
 
 
-def _compare_state(model: DecCM, teacher: DecCMTeacher | None, golden: Golden) -> Iterable[Comparison]:
+def _compare_state(model: DecCM, teacher: DecCMTeacher | None, golden: Golden) -> Iterable[Agreement]:
     """Every weight of the file must be in our model, under our name."""
     load_state(model, golden)
     states = {"": model.state_dict()} | ({TEACHER_PREFIX: teacher.state_dict()} if teacher is not None else {})
@@ -111,12 +111,12 @@ def _compare_state(model: DecCM, teacher: DecCMTeacher | None, golden: Golden) -
             if key not in golden.arrays:
                 continue
             if entry.ours is None:
-                yield Comparison(key, 0.0, 0.0, True, "not used; no gradient")
+                yield Agreement(key, 0.0, 0.0, True, "not used; no gradient")
             else:
                 yield compare_arrays(key, state[entry.ours].numpy(), golden.arrays[key], 0.0)
 
 
-def _absent_gradients(golden: Golden, found: dict[str, np.ndarray], tolerance: float) -> Iterable[Comparison]:
+def _absent_gradients(golden: Golden, found: dict[str, np.ndarray], tolerance: float) -> Iterable[Agreement]:
     """A parameter without an entry among the file's gradients gets none from us either."""
     for mode in MODES:
         head = f"{mode}.grad."

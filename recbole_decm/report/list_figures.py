@@ -21,7 +21,7 @@ POPULARITY_CAPTION = (
 )
 
 
-def genre_shares(results: Results) -> list[Figure]:
+def genre_figures(results: Results) -> list[Figure]:
     """What the lists hold by genre, under what the truth, the training pairs and the catalogue hold."""
     figures = []
     for dataset in results.datasets:

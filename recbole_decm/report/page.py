@@ -81,7 +81,7 @@ def _figure_sections(results: Results, options: ReportOptions, tests: Sequence[s
     return {
         "bars": [figure for test in tests for figure in figures.bars(results, test, options.metric)],
         "strengths": figures.strengths(results, tests, list(dict.fromkeys([options.metric, share]))),
-        "genres": list_figures.genre_shares(results),
+        "genres": list_figures.genre_figures(results),
         "popularity": [
             figure
             for test in tests

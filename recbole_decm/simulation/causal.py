@@ -117,7 +117,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class SimulatedTracks:
     """Music: genre (M,) int64, latent (M, d) float32, exposure (M,) float32 log-offset of popular music."""
 
     genre: np.ndarray
@@ -145,11 +145,11 @@ class Simulation:
 
     config: SimulationConfig
     world: World
-    catalogue: Catalogue
+    catalogue: SimulatedTracks
     uploads: Uploads
     observed: np.ndarray
     intervened: np.ndarray
-    pgc_catalogue: Catalogue
+    pgc_catalogue: SimulatedTracks
     pgc_latent: np.ndarray
     pgc_choice: np.ndarray
 
@@ -205,12 +205,12 @@ def genre_sizes(shares: tuple[float, ...], count: int) -> np.ndarray:
     return sizes
 
 
-def draw_catalogue(config: SimulationConfig, world: World, count: int, rng: np.random.Generator) -> Catalogue:
+def draw_catalogue(config: SimulationConfig, world: World, count: int, rng: np.random.Generator) -> SimulatedTracks:
     """Music latent ~ N(centre of its genre, music_spread²); log-exposure ~ N(0, popularity²)."""
     genre = rng.permutation(np.repeat(np.arange(config.num_genres), genre_sizes(config.genre_shares, count)))
     latent = world.genre_centres[genre] + rng.normal(0, config.music_spread, (count, config.latent_dim))
     exposure = config.popularity * rng.normal(size=count)
-    return Catalogue(genre, latent.astype(np.float32), exposure.astype(np.float32))
+    return SimulatedTracks(genre, latent.astype(np.float32), exposure.astype(np.float32))
 
 
 def draw_uploads(config: SimulationConfig, world: World, rng: np.random.Generator) -> Uploads:
@@ -223,7 +223,7 @@ def draw_uploads(config: SimulationConfig, world: World, rng: np.random.Generato
     return Uploads(uploader, preferences, latent.astype(np.float32))
 
 
-def confounder(config: SimulationConfig, uploads: Uploads, catalogue: Catalogue) -> Callable[[slice], np.ndarray]:
+def confounder(config: SimulationConfig, uploads: Uploads, catalogue: SimulatedTracks) -> Callable[[slice], np.ndarray]:
     """The part of the choice that is not match: confounding · log(preference of the genre + 0.01) + exposure.
 
     Returns:
@@ -235,7 +235,7 @@ def confounder(config: SimulationConfig, uploads: Uploads, catalogue: Catalogue)
 
 def choose(
     videos: np.ndarray,
-    catalogue: Catalogue,
+    catalogue: SimulatedTracks,
     rng: np.random.Generator,
     progress: Callable[[int], None] = lambda rows: None,
     offset: Callable[[slice], np.ndarray] | None = None,

@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_decm.io.atomic import write_atomic
 from recbole_decm.io.write import replacing_folders, write_text
-from recbole_decm.simulation.causal import Catalogue, Simulation, SimulationConfig, features
+from recbole_decm.simulation.causal import SimulatedTracks, Simulation, SimulationConfig, features
 from recbole_decm.simulation.references import Truth, references
 
 SPLIT = (0.8, 0.1, 0.1)
@@ -136,7 +136,7 @@ def _write_features(
     folder: Path,
     name: str,
     video_latent: np.ndarray,
-    catalogue: Catalogue,
+    catalogue: SimulatedTracks,
     user: dict,
     item: dict,
     rngs: Any,

@@ -11,7 +11,7 @@ import pytest
 from helpers.running import QUICK
 
 from recbole_decm.experiments.cell import peak_memory, run_cell
-from recbole_decm.experiments.per_video import genre_shares, popularity_of
+from recbole_decm.experiments.per_video import popularity_of, shares_by_genre
 
 METRICS = ["Recall", "NDCG", "MRR", "Hit", "Precision", "MAP"]
 
@@ -92,7 +92,7 @@ def test_losses_of_recboles_models_are_means_over_batches(planted):
 def test_shares_of_genres():
     membership = np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.5]])
     popularity = np.array([0, 3, 1, 0])
-    found = genre_shares(np.array([[1, 3], [1, 2]]), popularity, membership, np.array([2, 2, 2, 1]))
+    found = shares_by_genre(np.array([[1, 3], [1, 2]]), popularity, membership, np.array([2, 2, 2, 1]))
     assert found["lists"] == [2.5 / 4, 1.5 / 4] and found["train"] == [0.75, 0.25]
     assert found["catalogue"] == [0.5, 0.5] and found["truth"] == [0.25, 0.75]
 

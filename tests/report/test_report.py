@@ -91,14 +91,14 @@ def test_numbers_in_the_figures_are_those_of_the_cells(shared):
 
 
 def test_genre_shares_are_measured_against_the_truth_or_the_catalogue(shared, tmp_path):
-    figure = list_figures.genre_shares(load_results(shared))[0]
+    figure = list_figures.genre_figures(load_results(shared))[0]
     assert figure.figure.data[0].y[-3:] == ("— catalogue", "— training pairs", "— truth (do test)")
     gaps = {note.y: note.text for note in figure.figure.layout.annotations}
     # Base lists 0.4 / 0.3 / 0.2 / 0.1, the truth is 0.38 / 0.32 / 0.2 / 0.1: two in a hundred would have to change.
     assert (
         gaps["Base"] == "0.020" and gaps["— truth (do test)"] == "0.000" and "distance to the truth" in figure.caption
     )
-    figure = list_figures.genre_shares(load_results(write_benchmark(tmp_path, {"a": 0.1}, seeds=(1,), videos=5)))[0]
+    figure = list_figures.genre_figures(load_results(write_benchmark(tmp_path, {"a": 0.1}, seeds=(1,), videos=5)))[0]
     assert {note.y: note.text for note in figure.figure.layout.annotations}["a"] == "0.020"
     assert "distance to the catalogue" in figure.caption
 
