@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from deviations import write_between_markers
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -157,7 +158,7 @@ def main(seeds: list[float], confounding: list[float], style: list[float], work:
     click.echo(text)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / "confounding.md", text + "\n")
+        write_between_markers(out / "confounding.md", text)
         axis = {"confounding": lambda pair: pair[0], "style": lambda pair: pair[1]}
         plot(out / "confounding.svg", {s: {axis[s](p): found[p] for p in pairs} for s, pairs in strengths.items()})
 
