@@ -200,6 +200,8 @@ class _NoTensorBoard:
 
     def add_hparams(self, *args, **kwargs) -> None: ...
 
+    def close(self) -> None: ...
+
 
 TENSORBOARD = _attribute_patch(
     "tensorboard",

@@ -81,6 +81,7 @@ class CheckpointMixin:
         try:
             return super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
         finally:
+            self.tensorboard.close()  # RecBole leaves the writer open, and its thread at work
             if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
                 self._taken.unlink()  # nothing was saved
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from helpers.running import QUICK
 
 from recbole_decm.experiments.jobs import Task, Workers, run_tasks, threads_each
 
@@ -59,6 +62,40 @@ def test_processes_are_ended_with_the_loop():
     pid = int(Path("0-sleep", "answer.txt").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_cell_is_the_same_in_a_used_worker_and_no_process_is_started_for_it(planted):
+    """Four cells, of which the last is the first again; training anew in another process gives the same bits, too."""
+
+    def cell(workers: Workers, model: str, place: str, **values) -> dict:
+        folder = Path(place).absolute()
+        values = {**QUICK, "epochs": 2, "topk": [1, 10], "data_path": str(planted), **values}
+        values |= {"checkpoint_dir": str(folder / "checkpoints"), "teacher_dir": str(folder / "teachers")}
+        kwargs = {"model": model, "dataset": "planted", "values": values, "note": {}, "folder": str(folder)}
+        job = {"call": "recbole_decm.experiments.cell:run_cell", "kwargs": kwargs}
+        assert workers.submit(Task(place, folder, job, print)).result() is None
+        with np.load(folder / "videos.npz") as arrays:
+            videos = {name: array.tobytes() for name, array in arrays.items()}
+        return {**json.loads((folder / "cell.json").read_text()), "videos": videos, "curves": Path(folder, "curves.json")}
+
+    def look(workers: Workers, place: str) -> str:
+        job = {"call": f"{JOBS}:look", "kwargs": {"folder": str(Path(place).absolute())}}
+        assert workers.submit(Task(place, Path(place).absolute(), job, print)).result() is None
+        return Path(place, "answer.txt").read_text().partition("\n")[0]
+
+    taught = {"teacher_config": {"epochs": 1}}
+    with Workers() as used, Workers() as fresh:
+        process = look(used, "before")
+        first = cell(used, "DecCMPlus", "first", **taught)
+        cell(used, "BPR", "other", reproducibility=False, seed=7)
+        cell(used, "CMVAE", "third", metrics=["NDCG", "GenreKL"], valid_metric="GenreKL@10", num_negatives=5)
+        again = cell(used, "DecCMPlus", "again", **taught)
+        assert look(used, "after") == process
+        other = cell(fresh, "DecCMPlus", "fresh", **taught)
+    for one in (again, other):
+        assert (one["metrics"], one["videos"]) == (first["metrics"], first["videos"])
+        assert one["curves"].read_bytes() == first["curves"].read_bytes()
+    assert 0.5 * first["peak_memory_mb"] < again["peak_memory_mb"] < 1.3 * first["peak_memory_mb"]
 
 
 @pytest.mark.parametrize(("jobs", "told", "threads"), [(1, "", 8), (3, "", 2), (16, "", 1), (2, "1", 1), (2, "9", 4)])
