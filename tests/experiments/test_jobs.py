@@ -76,7 +76,11 @@ def test_a_cell_is_the_same_in_a_used_worker_and_no_process_is_started_for_it(pl
         assert workers.submit(Task(place, folder, job, print)).result() is None
         with np.load(folder / "videos.npz") as arrays:
             videos = {name: array.tobytes() for name, array in arrays.items()}
-        return {**json.loads((folder / "cell.json").read_text()), "videos": videos, "curves": Path(folder, "curves.json")}
+        return {
+            **json.loads((folder / "cell.json").read_text()),
+            "videos": videos,
+            "curves": Path(folder, "curves.json"),
+        }
 
     def look(workers: Workers, place: str) -> str:
         job = {"call": f"{JOBS}:look", "kwargs": {"folder": str(Path(place).absolute())}}
