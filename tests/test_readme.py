@@ -72,7 +72,7 @@ def test_every_command_runs(command, tmp_path, capsys):
     if words[0] == "run":
         has_teacher = "DecCM" in command or "--model" not in command  # DecCM is the default
         assert run_main([*words[1:], *(FAST if has_teacher else FAST[:3])]) == 0
-    elif words[0] == "compare":
+    elif words[0] in ("compare", "first-look"):
         assert main([*words, "--epochs=1", "--teacher_config={'epochs': 1}"]) == 0
     else:
         assert main(words) == 0, capsys.readouterr().err

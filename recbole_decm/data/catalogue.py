@@ -20,10 +20,10 @@ _DIGEST_ROWS = 65_536
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The music of a data set, in the order of its ``.item`` file.
+    """The tracks of a data set, in the order of its ``.item`` file.
 
     Attributes:
-        tokens: (M,) str music ids; row j has the internal id j + 1.
+        tokens: (M,) str, what the tracks are called in the files; row j has the internal id j + 1.
         acoustic: features by internal id.
         genres: (M + 1, K) float32 by internal id, or None where the model does not read them.
     """

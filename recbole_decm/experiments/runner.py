@@ -126,9 +126,9 @@ class Run:
             self._searches = [Searching(self.out, specified, group, self._trial_ended) for group in groups.values()]
             self._release_found()
 
-    def _trial_ended(self, error: str | None) -> None:
+    def _trial_ended(self, label: str, error: str | None) -> None:
         if error is not None:
-            self.progress.say(f"trial failed: {error}")
+            self.progress.say(f"search of {label}: trial failed: {error}")
         self.progress.trial_done()
         self._release_found()
 

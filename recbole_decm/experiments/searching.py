@@ -21,11 +21,11 @@ class Searching:
         out: the folder of the benchmark.
         specified: what is searched.
         cells: those that wait, one for each seed.
-        on_trial: told the error of each trial that ends, or None.
+        on_trial: told, as each trial ends, what is searched and the trial's error or None.
     """
 
     def __init__(
-        self, out: Path, specified: Search, cells: Sequence[ResolvedCell], on_trial: Callable[[str | None], None]
+        self, out: Path, specified: Search, cells: Sequence[ResolvedCell], on_trial: Callable[[str, str | None], None]
     ):
         self.cells, self._on_trial = cells, on_trial
         first = cells[0].with_values({"seed": specified.seed})
@@ -60,7 +60,7 @@ class Searching:
         self._busy, self._error = False, error
         if error is not None:
             search.close_trials_of(self._opened, job, error)
-        self._on_trial(error)
+        self._on_trial(self.label, error)
 
     def found(self) -> tuple[dict | None, str]:
         """The best values, or None; and why there are none. Writes what was tried beside the journal."""

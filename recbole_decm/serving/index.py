@@ -104,7 +104,7 @@ class VectorIndex:
         return int(self.raw.d) - (self.options.kind != "flat")
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The music of largest dot product that the index finds.
+        """The tracks of largest dot product that the index finds.
 
         Args:
             queries: (B, D) float32.

@@ -47,7 +47,6 @@ def open_recommender(checkpoint: Path | str, arguments: Sequence[str] = ()) -> R
         DecCMError: bad checkpoint, config or catalogue.
     """
     content = read_checkpoint(checkpoint)
-    content_model(content["model"])
     model, catalogue = serving_model(content, restored_config(content, arguments), checkpoint)
     return Recommender(model, catalogue, content["state_dict"])
 

@@ -55,15 +55,20 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
 
 
 def content_model(name: str) -> type[CMVAE]:
-    """The class of a model that has vectors of videos and music.
+    """The class of a model that has vectors of videos and tracks.
 
     Raises:
         ConfigError: it has none.
     """
     kind = registry.model_class(name)
-    if not getattr(kind, "ranks_new_videos", False):
+    if not _ranks_new_videos(kind):
+        able = [known for known in registry.MODELS if _ranks_new_videos(registry.model_class(known))]
         raise ConfigError(
-            f"recommend: expected a checkpoint of {', '.join(registry.MODELS)}, which rank music for new videos, "
-            f"found one of {name}. For its metrics use: recbole-decm evaluate."
+            f"recommend: expected a checkpoint of {', '.join(able)}, which rank tracks for new videos, found one of "
+            f"{name}. For its metrics use: recbole-decm evaluate."
         )
     return kind
+
+
+def _ranks_new_videos(kind: type) -> bool:
+    return getattr(kind, "ranks_new_videos", False)

@@ -1,11 +1,11 @@
 """Exact top-k of dot products in blocks: memory does not grow with the catalogue.
 
-A block of music is one matrix product. Selecting the k best of every row would then cost as much as the product, so a
+A block of tracks is one matrix product. Selecting the k best of every row would then cost as much as the product, so a
 block is first reduced to the maxima of groups of columns, which is a vectorised pass, and only groups whose maximum
 passes the k-th best score so far are looked into: after the first blocks hardly any. ``docs/retrieval.md`` has the
 measurements.
 
-Shapes: B videos, M music, n music of a block, D length of a vector.
+Shapes: B videos, M tracks, n tracks of a block, D length of a vector.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every fusion of :mod:`recbole_decm.model.fusions` has a query and a key whose dot product is the score: additive terms
 are a constant coordinate, a sum over K groups is K blocks side by side, the prior stands on the video's side. What is
 no dot product is ``backdoor: exact``, the logarithm of a sum of probabilities, but for two cases in which its ranking
-is that of one: the linear fusion, which adds the same number to every music under every group, and a prior that knows
+is that of one: the linear fusion, which adds the same number to every track under every group, and a prior that knows
 the group.
 """
 
@@ -45,7 +45,7 @@ def _checked(model: CMVAE, uploaders: Tensor | None) -> Tensor | None:
 
 
 class CatalogueVectors:
-    """The catalogue's vectors in blocks, row j for music id j + 1; they can be iterated over many times.
+    """The catalogue's vectors in blocks, row j for the track of internal id j + 1; can be iterated over many times.
 
     They are encoded once and kept where they take less than half of the free memory; otherwise each iteration encodes
     them again, so that memory does not grow with the catalogue.
@@ -90,7 +90,7 @@ class CatalogueVectors:
 def exact_top_k(
     model: CMVAE, music: CatalogueVectors, visual: Tensor, uploaders: Tensor | None, k: int
 ) -> tuple[Tensor, Tensor]:
-    """The k music that the model scores highest for every video, whatever its fusion and adjustment.
+    """The k tracks that the model scores highest for every video, whatever its fusion and adjustment.
 
     Args:
         visual: (B, F); uploaders: (B, K) or None, as of :func:`query_vectors`.
@@ -105,5 +105,5 @@ def exact_top_k(
     for start in range(0, len(latent), VIDEO_BLOCK):
         rows = slice(start, start + VIDEO_BLOCK)
         part = model.adjustment.group_queries(latent[rows], None if uploaders is None else uploaders[rows])
-        parts.append(adjusted_top_k(part.queries, lambda: music, part.priors, part.temperature, k))
+        parts.append(adjusted_top_k(part.queries, music, part.priors, part.temperature, k))
     return torch.cat([scores for scores, _ in parts]), torch.cat([rows for _, rows in parts])

@@ -107,7 +107,7 @@ def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, grou
         preferences = _open(uploaders, "uploader preferences", groups)
         if len(preferences) != len(visual):
             raise DataError(
-                f"{uploaders}: expected {len(visual)} rows, one a video of {path}, found {len(preferences)}."
+                f"{uploaders}: expected {len(visual)} rows, one per video of {path}, found {len(preferences)}."
             )
         check_finite(preferences, "uploader preferences", str(uploaders))
         check_probabilities(preferences, lambda row: f"{uploaders}, row {row}")

@@ -24,15 +24,16 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     """
     given = parse_arguments(list(arguments))
     files = read_config_files(take_config_files(given))
+    asked = {**files, **given}
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
     kept = having(Role.EVALUATION) | _model_keys(content["model"])
     if dataset == content["dataset"]:
         kept |= having(Role.DATA)
     values = {key: value for key, value in content["config"].items() if key in kept}
-    other = sorted(key for key, value in {**files, **given}.items() if key in values and values[key] != value)
+    other = sorted(key for key, value in asked.items() if key in values and values[key] != value)
     if other:
-        changes = ", ".join(f"{key} ({values[key]} -> {({**files, **given})[key]})" for key in other)
+        changes = ", ".join(f"{key} ({values[key]} -> {asked[key]})" for key in other)
         getLogger().warning(f"Other values than the checkpoint was trained with: {changes}")
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}

@@ -109,7 +109,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
         splits = load(config)
     model, _ = build(config, splits)
     check_batches(len(splits.train), config.share.size)
-    getLogger().debug(f"extra tests: {', '.join(splits.extra) or 'none'}")  # read now: an error after training is late
+    _ = splits.extra  # read now: an error after training is late
     if lack := lack_of_negatives(config):
         getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
     if getattr(model, "takes_teacher", False):
@@ -119,9 +119,8 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
                 teacher.attach(model, config, path)
                 if model.settings.distillation_weight > 0:
                     teacher.attach_professional(model, config, path)
-        init_seed(
-            config["seed"], config["reproducibility"]
-        )  # a cached teacher and a fresh one lead to the same student
+        # A cached teacher and a fresh one lead to the same student.
+        init_seed(config["seed"], config["reproducibility"])
     trainer = trainer_class(config)(config, model)
     if config["checkpoint"]:
         trainer.resume_checkpoint(config["checkpoint"])

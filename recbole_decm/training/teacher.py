@@ -97,16 +97,9 @@ def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -
     getLogger().info(f"Teacher: training DecCMTeacher on {config['dataset']}, to be kept as {path}")
     trained = fit(config)
     run_file = Path(trained.trainer.saved_model_file)
-    content = read_checkpoint(run_file)
-    content["valid"] = dict(trained.valid_result or {})
-    write_checkpoint(
-        path,
-        {
-            key: value
-            for key, value in content.items()
-            if key not in ("format", "format_version", "version", "training")
-        },
-    )
+    left_out = ("format", "format_version", "version", "training")
+    content = {key: value for key, value in read_checkpoint(run_file).items() if key not in left_out}
+    write_checkpoint(path, {**content, "valid": dict(trained.valid_result or {})})
     run_file.unlink()
 
 

@@ -150,7 +150,9 @@ def test_cells_run_with_what_the_search_of_their_model_found(data, started):
     assert [started.count(name) for name in searched] == [1, 1]  # the three are not run again
 
 
-def test_cells_of_a_search_without_any_score_fail_and_no_other(data, started):
+def test_cells_of_a_search_without_any_score_fail_and_no_other(data, started, monkeypatch):
+    said = []
+    monkeypatch.setattr(runner.Progress, "say", lambda self, text: said.append(text))
     space = {"CMVAE": {"learning_rate": {"choice": [1e29, 1e30]}}}
     spec = benchmark(data, models=["CMVAE", "Pop"], search={"trials": 2, "space": space})
     outcome = runner.run_benchmark(spec, OUT)
@@ -158,3 +160,4 @@ def test_cells_of_a_search_without_any_score_fail_and_no_other(data, started):
     assert (
         "none of 2 trials had a score (training loss: expected a number" in outcome.failed["CMVAE on planted, seed 1"]
     )
+    assert sum(line.startswith("search of CMVAE on planted: trial failed: training loss") for line in said) == 2

@@ -176,7 +176,7 @@ def test_bad_files_of_videos(kind, message, trained, uploads, capsys):
 @pytest.mark.parametrize(
     ("name", "argv", "message"),
     [
-        ("pop", [], "expected a checkpoint of DecCM, DecCMPlus, DecCMTeacher, CMVAE"),
+        ("pop", [], "of DecCM, DecCMPlus, DecCMTeacher, CMVAE, IPW, PDA, DecRS, which rank tracks for new videos"),
         ("plain", ["--k=41"], "--k: expected at most 40, the music of the catalogue, found 41"),
         ("exact", ["--index=hnsw"], "sums probabilities over the groups and is no dot product, found hnsw"),
         ("plain", ["--videos=a.npy", "--split=all"], "expected either --videos or --split, found both"),

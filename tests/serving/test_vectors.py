@@ -114,7 +114,7 @@ def test_the_adjustment_in_blocks_is_that_of_the_whole_matrix():
     priors = torch.tensor([[0.2, 0.3, 0.5], [1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0, 0.5, 0.5]], dtype=torch.float64)
     whole = adjusted_log_softmax(queries @ music.T, priors, 0.3)
     for size in (7, 90):
-        scores, rows = adjusted_top_k(queries, lambda size=size: music.split(size), priors, 0.3, 12)
+        scores, rows = adjusted_top_k(queries, music.split(size), priors, 0.3, 12)
         expected = whole.topk(12, dim=1)
         assert torch.equal(rows, expected.indices) and torch.allclose(scores, expected.values, atol=1e-12)
     by_mean = top_k((priors.T.unsqueeze(2) * queries).sum(dim=0), music, 12)[1]
