@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+import numpy as np
 from tabulate import tabulate
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import parse_arguments
 from recbole_decm.errors import ConfigError
+from recbole_decm.metrics.paired import ALPHA, harm_test
 from recbole_decm.training.run import fit, start_logging
 
 
@@ -20,21 +22,25 @@ class Effect:
 
     Attributes:
         weight: of KL(student || teacher).
+        seeds: how many.
         score: mean over the seeds; spread: their standard deviation, 0 for one seed.
         gain: mean difference to the same seeds without the teacher, positive where the teacher helps.
         error: standard error of the gain, 0 for one seed.
+        p: of "the teacher does not harm", corrected over the weights; NaN for one seed, and for weight 0.
     """
 
     weight: float
+    seeds: int
     score: float
     spread: float
     gain: float
     error: float
+    p: float
 
     @property
     def worse(self) -> bool:
-        """Whether the teacher makes validation worse, by more than the standard error."""
-        return self.gain < 0 and -self.gain > self.error
+        """Whether the teacher makes validation worse, beyond what chance does to one sweep in twenty."""
+        return self.p < ALPHA
 
 
 def effects(scores: dict[tuple[float, int], float], bigger: bool = True) -> list[Effect]:
@@ -44,14 +50,19 @@ def effects(scores: dict[tuple[float, int], float], bigger: bool = True) -> list
         scores: (weight, seed) -> validation score; has the weight 0 for every seed.
         bigger: whether a bigger score is better.
     """
+    own: dict[float, list[float]] = {}
+    gains: dict[float, list[float]] = {}
+    for weight, seed in sorted(scores):
+        own.setdefault(weight, []).append(scores[weight, seed])
+        gains.setdefault(weight, []).append((scores[weight, seed] - scores[0.0, seed]) * (1 if bigger else -1))
+    tested = [weight for weight in gains if weight != 0]
+    p = dict(zip(tested, harm_test([np.array(gains[weight]) for weight in tested]), strict=True))
     found = []
-    for weight in sorted({weight for weight, _ in scores}):
-        seeds = sorted(seed for other, seed in scores if other == weight)
-        own = [scores[weight, seed] for seed in seeds]
-        gains = [(scores[weight, seed] - scores[0.0, seed]) * (1 if bigger else -1) for seed in seeds]
-        several = len(seeds) > 1
-        error = stdev(gains) / len(gains) ** 0.5 if several else 0.0
-        found.append(Effect(weight, mean(own), stdev(own) if several else 0.0, mean(gains), error))
+    for weight, values in own.items():
+        spread, error = (stdev(values), stdev(gains[weight])) if len(values) > 1 else (0.0, 0.0)
+        error /= len(values) ** 0.5
+        gain, harm = mean(gains[weight]), float(p.get(weight, np.nan))
+        found.append(Effect(weight, len(values), mean(values), spread, gain, error, harm))
     return found
 
 
@@ -94,8 +105,11 @@ def format_effects(found: Sequence[Effect], metric: str) -> str:
     table = tabulate(lines, headers=headers, disable_numparse=True)
     warnings = [
         f"warning: at teacher_weight {effect.weight:g} the teacher makes validation worse, "
-        f"by {-effect.gain:.4f} ± {effect.error:.4f}. Lower the weight, or train with --teacher=none."
+        f"by {-effect.gain:.4f} ± {effect.error:.4f} (p = {effect.p:.3f}, t-test over seeds, Holm over weights). "
+        "Lower the weight, or train with --teacher=none."
         for effect in found
         if effect.worse
     ]
+    if any(effect.weight != 0 and effect.seeds == 1 for effect in found):
+        warnings.append("One seed cannot tell what the teacher does from chance: give several with --seeds.")
     return "\n".join([table, *warnings])

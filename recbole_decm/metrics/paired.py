@@ -18,11 +18,13 @@ References:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+ALPHA = 0.05
 RESAMPLES = 9_999
 BOOTSTRAP_RESAMPLES = 1_999
 LARGE = 5_000  # from here on the central limit theorem serves: t-test and t-interval, in no time
@@ -77,11 +79,12 @@ def paired_test(differences: np.ndarray, seed: int = 0, resamples: int = RESAMPL
     return float(drawn.pvalue)
 
 
-def seeds_test(differences: np.ndarray) -> float:
-    """Two-sided p-value of the paired t-test over seeds.
+def seeds_test(differences: np.ndarray, alternative: str = "two-sided") -> float:
+    """p-value of the paired t-test over seeds.
 
     Args:
         differences: (S,) one a seed, mean of the model minus mean of the reference.
+        alternative: ``two-sided``, or ``less``: is the model below?
 
     Returns:
         NaN for fewer than two seeds, and where all differ by the same amount (there is no variation to test against);
@@ -91,7 +94,23 @@ def seeds_test(differences: np.ndarray) -> float:
         return float("nan")
     if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return 1.0 if abs(float(differences.mean())) < 1e-12 else float("nan")
-    return float(stats.ttest_1samp(differences, 0).pvalue)
+    return float(stats.ttest_1samp(differences, 0, alternative=alternative).pvalue)
+
+
+def harm_test(gains: Sequence[np.ndarray]) -> np.ndarray:
+    """Which of several changes, each tried with the same seeds, makes a score worse: Holm's over one-sided t-tests.
+
+    The tests share the seeds and the score without a change, which Holm allows; each has its own variance, since a
+    change can make training more or less steady.
+
+    Args:
+        gains: W arrays of (S,), score with the change minus score without, positive where it helps.
+
+    Returns:
+        (W,) adjusted p-values: one below alpha comes up in at most that share of families without effect. NaN for
+        fewer than two seeds, which cannot tell.
+    """
+    return holm(np.array([seeds_test(gain, "less") for gain in gains]))
 
 
 def holm(p: np.ndarray) -> np.ndarray:

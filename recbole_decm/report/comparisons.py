@@ -14,8 +14,6 @@ from recbole_decm.metrics import paired
 from recbole_decm.metrics.names import smaller_is_better
 from recbole_decm.report.results import Results
 
-ALPHA = 0.05
-
 
 @dataclass(frozen=True)
 class Comparison:

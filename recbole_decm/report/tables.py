@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from recbole_decm.metrics.names import metric_title, smaller_is_better
-from recbole_decm.report.comparisons import ALPHA
+from recbole_decm.metrics.paired import ALPHA
 from recbole_decm.report.results import Results
 
 WIDTH = 8  # columns of results that fit a page; more are split into several tables, a data set stays in one piece

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from recbole_decm.metrics.names import metric_title, smaller_is_better
-from recbole_decm.report.comparisons import ALPHA
+from recbole_decm.metrics.paired import ALPHA
 from recbole_decm.report.tables import place_title
 
 FEW_SEEDS = 5

@@ -2,37 +2,68 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from helpers.running import make_config
 
 from recbole_decm.cli.main import main
 from recbole_decm.experiments.sweep import effects, format_effects
+from recbole_decm.metrics.paired import ALPHA, harm_test
 from recbole_decm.training.run import fit
 
-SCORES = {(0.0, 1): 0.30, (0.0, 2): 0.20, (0.1, 1): 0.33, (0.1, 2): 0.22, (5.0, 1): 0.25, (5.0, 2): 0.16}
+GAINS = {0.1: (0.03, 0.02, 0.02), 5.0: (-0.05, -0.04, -0.045)}
+WITHOUT = (0.30, 0.20, 0.25)
+SCORES = {(0.0, seed): score for seed, score in enumerate(WITHOUT)} | {
+    (weight, seed): WITHOUT[seed] + gain for weight, gains in GAINS.items() for seed, gain in enumerate(gains)
+}
 
 
 def test_effects_are_paired_by_seed():
     none, light, heavy = effects(SCORES)
     assert (none.weight, none.gain, none.error, none.worse) == (0, 0, 0, False)
-    assert light.gain == pytest.approx(0.025) and light.error == pytest.approx(0.005) and not light.worse
-    assert heavy.gain == pytest.approx(-0.045) and heavy.error == pytest.approx(0.005) and heavy.worse
-    assert light.score == pytest.approx(0.275) and light.spread == pytest.approx(0.055 * 2**0.5)
+    assert light.gain == pytest.approx(0.07 / 3) and light.error == pytest.approx(0.01 / 3) and not light.worse
+    assert heavy.gain == pytest.approx(-0.045) and heavy.error == pytest.approx(0.005 / 3**0.5) and heavy.worse
+    assert light.score == pytest.approx(0.82 / 3) and none.spread == pytest.approx(0.05)
+    # t = 9 sqrt(3) with two degrees of freedom: one-sided 0.5 (1 - t / sqrt(t^2 + 2)), times two weights.
+    assert heavy.p == pytest.approx(1 - 243**0.5 / 245**0.5)
 
 
 def test_a_score_that_is_better_small():
     assert [effect.worse for effect in effects(SCORES, bigger=False)] == [False, True, False]
 
 
-def test_a_loss_within_the_error_is_no_warning():
-    scores = {(0.0, 1): 0.30, (0.0, 2): 0.20, (1.0, 1): 0.20, (1.0, 2): 0.29}
+def test_chance_is_no_warning():
+    """Two losses of more than a standard error, which chance brings to half of all sweeps of four weights."""
+    scores = {(0.0, 1): 0.30, (0.0, 2): 0.20, (1.0, 1): 0.29, (1.0, 2): 0.17}
     assert not effects(scores)[1].worse
     assert "warning" not in format_effects(effects(scores), "NDCG@10")
 
 
+def test_one_seed_cannot_tell():
+    one = effects({key: score for key, score in SCORES.items() if key[1] == 1})
+    assert not any(effect.worse for effect in one)
+    assert "One seed cannot tell" in format_effects(one, "NDCG@10")
+    assert "One seed" not in format_effects(effects(SCORES), "NDCG@10")
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_a_teacher_without_effect_is_blamed_in_one_sweep_of_twenty(seeds):
+    rng = np.random.default_rng(seeds)
+    draws = rng.normal(size=(400, 1, seeds)) + rng.normal(size=(400, 5, seeds)) * [[1], [1], [1], [1], [2]]
+    blamed = [(harm_test(draw[1:] - draw[0]) < ALPHA).any() for draw in draws]
+    assert 0.02 <= np.mean(blamed) <= 0.07
+
+
+def test_a_harmful_teacher_is_found():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(100, 5, 5)) - [[0], [0], [0], [0], [5]]
+    p = np.array([harm_test(draw[1:] - draw[0]) for draw in draws])
+    assert np.mean(p[:, 3] < ALPHA) > 0.8 and np.mean((p[:, :3] < ALPHA).any(axis=1)) < 0.07
+
+
 def test_the_warning_names_weight_and_loss():
     shown = format_effects(effects(SCORES), "NDCG@10")
-    assert "warning: at teacher_weight 5 the teacher makes validation worse, by 0.0450 ± 0.0050" in shown
+    assert "warning: at teacher_weight 5 the teacher makes validation worse, by 0.0450 ± 0.0029 (p = 0.004" in shown
     assert shown.count("warning") == 1 and "valid NDCG@10" in shown
 
 
