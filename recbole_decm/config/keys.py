@@ -76,6 +76,7 @@ KEYS: dict[str, Role] = {
     "additional_feat_suffix": _R.DATA,
     "field_separator": _R.DATA,
     "seq_separator": _R.DATA,
+    "encoding": _R.DATA,
     "seq_len": _R.DATA,
     "feature_files": _R.DATA,
     "rm_dup_inter": _R.DATA,

@@ -60,6 +60,13 @@ Ratios = Annotated[
 ]
 
 
+def _encoding(value: str) -> bool:
+    try:
+        return bool("a".encode(value))
+    except (LookupError, ValueError):
+        return False
+
+
 class ModesEntries(TypedDict, total=False):
     """``mode`` for validation and test apart."""
 
@@ -221,6 +228,10 @@ class OverallKeys(TypedDict, total=False):
     # Data
     field_separator: Word
     seq_separator: Word
+    encoding: Annotated[
+        Annotated[str, Expected("an encoding that Python knows, such as utf-8, latin-1 or utf-16", _encoding)],
+        Field(description="Encoding of the text files; a byte-order mark is skipped."),
+    ]
     load_col: Annotated[Columns | None, Field(description="Columns to load by file suffix; ~ loads all.")]
     unload_col: Columns | None
     unused_col: Columns | None

@@ -6,7 +6,9 @@ a malformed header into a bare ``ValueError``. Errors here name the file, the li
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import codecs
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +22,10 @@ FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
 
 
 class Format(NamedTuple):
-    """How the tables of a data set are written: between cells, between the parts of a cell, and in which encoding."""
+    """How the tables of a data set are written: between cells, between the parts of a cell, and in which encoding.
+
+    A byte-order mark before the header is no part of it.
+    """
 
     field_separator: str = "\t"
     seq_separator: str = " "
@@ -31,8 +36,31 @@ class Format(NamedTuple):
         """That of a data set's config."""
         return cls(config["field_separator"], config["seq_separator"], config["encoding"] or "utf-8")
 
+    @property
+    def codec(self) -> str:
+        """The codec that reads the encoding, with or without a byte-order mark."""
+        name = codecs.lookup(self.encoding).name
+        return "utf-8-sig" if name == "utf-8" else name
+
 
 PLAIN = Format()
+
+
+@contextmanager
+def _decoding(path: Path, form: Format) -> Iterator[None]:
+    """Turn bytes that are not of the encoding into a :class:`DataError` that names their line."""
+    try:
+        yield
+    except UnicodeError as error:
+        line, place = 1, str(error)
+        try:  # the place in the whole file: a reader knows it in a block of the file
+            path.read_bytes().decode(form.codec)
+        except UnicodeDecodeError as whole:
+            line, place = whole.object.count(b"\n", 0, whole.start) + 1, f"byte {whole.object[whole.start]:#04x}"
+        raise DataError(
+            f"{path}, line {line}: expected text in {form.encoding}, found {place}. Set encoding to that of the file, "
+            "such as latin-1 or utf-16."
+        ) from error
 
 
 def read_header(path: Path, form: Format = PLAIN) -> dict[str, str]:
@@ -48,7 +76,7 @@ def read_header(path: Path, form: Format = PLAIN) -> dict[str, str]:
         raise DataError(
             f"{path}: expected an atomic file, found none. Check data_path, dataset and benchmark_filename."
         )
-    with path.open(encoding=form.encoding) as lines:
+    with _decoding(path, form), path.open(encoding=form.codec) as lines:
         header = lines.readline().rstrip("\r\n")
     if not header:
         raise DataError(f"{path}, line 1: expected a header such as 'video_id:token', found an empty line.")
@@ -86,17 +114,18 @@ def read_columns(path: Path, fields: Sequence[str], form: Format = PLAIN) -> pd.
     header = read_header(path, form)
     names = [f"{name}:{header[name]}" for name in fields]
     try:
-        frame = pd.read_csv(
-            path,
-            sep=form.field_separator,
-            usecols=names,
-            dtype=str,
-            encoding=form.encoding,
-            keep_default_na=False,
-            quoting=3,
-            na_filter=False,
-        )
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        with _decoding(path, form):
+            frame = pd.read_csv(
+                path,
+                sep=form.field_separator,
+                usecols=names,
+                dtype=str,
+                encoding=form.codec,
+                keep_default_na=False,
+                quoting=3,
+                na_filter=False,
+            )
+    except pd.errors.ParserError as error:
         raise DataError(f"{path}: expected {len(header)} columns a line, but {str(error).strip()}.") from error
     frame = frame[names].astype(object)
     frame.columns = list(fields)

@@ -75,6 +75,7 @@ OF_EVERY_MODEL = [
     ("USER_ID_FIELD", [["a"], 3], "a text"),
     ("TIME_FIELD", [3, ["t"]], "a text"),
     ("field_separator", [3, ""], "a text"),
+    ("encoding", [3, None, "", "utf-9", "rot13"], "an encoding that Python knows"),
     ("MAX_ITEM_LIST_LENGTH", [0, "x"], "a whole number|a number of at least 1"),
     ("feature_files", ["abc", ["a.npy"], {"visual": 3}], "names of .npy files by field"),
     ("feature_residency", ["gpu", 3, None], "auto, device, disk, host"),

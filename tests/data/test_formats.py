@@ -1,4 +1,4 @@
-"""The same data written with other separators, in names of several words: the same numbers from every reader."""
+"""The same data with other separators, encoding and names of several words: the same numbers from every reader."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def add_candidates(folder: Path) -> None:
 
 def write_otherwise(folder: Path, genre_kind: str) -> None:
     """Rewrite a data set in the other format, with blanks in the names of tracks and genres."""
-    words = {"music_id": "my ", "genre": "hip "}
+    words = {"music_id": "my ", "genre": "hüp "}
     for path in [path for path in folder.iterdir() if path.suffix != ".yaml"]:
         frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
         for head in frame:
             word = words.get(head.partition(":")[0], "")
             frame[head] = ["|".join(word + part for part in cell.split()) for cell in frame[head]]
         frame = frame.rename(columns={"genre:token_seq": f"genre:{genre_kind}"})
-        frame.to_csv(path, sep=";", index=False)
+        frame.to_csv(path, sep=";", index=False, encoding="utf-16")
     with (folder / "planted.yaml").open("a") as file:
-        file.write("field_separator: ';'\nseq_separator: '|'\n")
+        file.write("field_separator: ';'\nseq_separator: '|'\nencoding: utf-16\n")
 
 
 def numbers(folder: Path) -> dict:
@@ -80,6 +80,6 @@ def test_all_readers_follow_the_format_of_the_data_set(own_planted, tmp_path, ge
     shutil.copytree(own_planted / "planted", tmp_path / "other" / "planted")
     write_otherwise(tmp_path / "other" / "planted", genre_kind)
     plain, other = numbers(own_planted), numbers(tmp_path / "other")
-    assert other["names"] == other["vocabulary"] == ["hip g0", "hip g1", "hip g2"]
-    assert json.dumps(other).replace("hip ", "") == json.dumps(plain)
+    assert other["names"] == other["vocabulary"] == ["hüp g0", "hüp g1", "hüp g2"]
+    assert json.dumps(other, ensure_ascii=False).replace("hüp ", "") == json.dumps(plain)
     assert plain["metrics"][1] == plain["metrics"][2] and plain["metrics"][1]["genrekl@10"] > 0

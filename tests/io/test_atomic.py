@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from recbole_decm.errors import DataError, ResourceError
-from recbole_decm.io.atomic import parse_floats, parse_matrix, read_columns, read_header, require_fields, write_atomic
+from recbole_decm.io.atomic import (
+    Format,
+    parse_floats,
+    parse_matrix,
+    read_columns,
+    read_header,
+    require_fields,
+    write_atomic,
+)
 from recbole_decm.io.write import write_text
 
 
@@ -87,3 +95,22 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="disk full"):
         write_text(path, "new")
     assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+def test_encodings_and_byte_order_marks(tmp_path, encoding):
+    path = tmp_path / "a.item"
+    path.write_text("music_id:token\tgenre:token\nm1\tchäns\nm2\tpop\n", encoding=encoding)
+    form = Format(encoding="utf-8" if encoding == "utf-8-sig" else encoding)
+    assert list(read_header(path, form)) == ["music_id", "genre"]
+    assert read_columns(path, ["genre"], form)["genre"].tolist() == ["chäns", "pop"]
+
+
+@pytest.mark.parametrize(("lines", "found"), [(0, 2), (30_000, 30_002)])
+def test_bytes_of_another_encoding_are_named_with_their_line(tmp_path, lines, found):
+    path = tmp_path / "a.item"
+    path.write_bytes(b"music_id:token\n" + b"track\n" * lines + b"ch\xe4ns\n")
+    match = rf"a\.item, line {found}: expected text in utf-8, found byte 0xe4\. Set encoding"
+    with pytest.raises(DataError, match=match):
+        read_header(path)
+        read_columns(path, ["music_id"])
