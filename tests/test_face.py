@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from helpers.running import QUICK
 
 import recbole_decm
@@ -43,8 +44,19 @@ def test_tracks_for_features_in_memory(planted, checkpoint):
         (np.zeros((0, 12)), 5, DataError, r"at least one row"),
         (np.full((2, 12), np.nan), 5, DataError, r"visual features, row 0: expected finite numbers"),
         ([["a"] * 12], 5, DataError, r"visual features: expected a matrix of numbers"),
-        (np.zeros((2, 12)), 0, ConfigError, r"k: expected a number from 1 to 40"),
-        (np.zeros((2, 12)), 41, ConfigError, r"k: expected a number from 1 to 40.*found 41"),
+        ([["1"] * 12], 5, DataError, r"visual features: expected a matrix of numbers, but found <U1"),
+        (np.ones((2, 12), dtype=complex), 5, DataError, r"expected a matrix of numbers, but found complex128"),
+        ([[None] * 12], 5, DataError, r"row 0: expected finite numbers"),
+        ([[1.0] * 12, [1.0]], 5, DataError, r"expected a matrix of numbers"),
+        (torch.ones(2, 12, requires_grad=True), 5, DataError, r"expected a matrix of numbers, but Can't call numpy"),
+        (np.full((2, 12), 1e39), 5, DataError, r"row 0: expected finite numbers"),
+        (np.ones(12), 5, DataError, r"at least one row of 12 numbers, found the shape \(12,\)"),
+        (np.ones((2, 12, 1)), 5, DataError, r"found the shape \(2, 12, 1\)"),
+        (None, 5, DataError, r"found the shape \(\)"),
+        (np.zeros((2, 12)), 2.5, ConfigError, r"k: expected a whole number from 1 to 40, the tracks, found 2.5"),
+        (np.zeros((2, 12)), "3", ConfigError, r"k: expected a whole number from 1 to 40, the tracks, found '3'"),
+        (np.zeros((2, 12)), 0, ConfigError, r"k: expected a whole number from 1 to 40"),
+        (np.zeros((2, 12)), 41, ConfigError, r"k: expected a whole number from 1 to 40.*found 41"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(checkpoint, videos, k, error, message):

@@ -29,8 +29,15 @@ from recbole_decm.cli.options import TAKES_KEYS
 )
 @click.option("--neighbours", default=32, show_default=True, type=click.IntRange(min=2), help="Edges of an hnsw node.")
 @click.option("--block", default=1024, show_default=True, type=click.IntRange(min=1), help="Videos at a time.")
+@click.option("--exclude", multiple=True, metavar="ID", help="A track to leave out; may be given again.")
+@click.option(
+    "--exclude-from", type=click.Path(path_type=Path), help="Text file of track ids to leave out, one a line."
+)
+@click.option(
+    "--filter", "where", help="Only tracks whose metadata match, such as \"genre = 'pop' and duration < 60\"."
+)
 @click.option("--dataset", help="Rank this data set's music; by default that of the training data.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="CSV file.  [default: standard output]")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File: .csv, .json, .parquet.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def recommend_command(
     checkpoint: Path,
@@ -43,47 +50,62 @@ def recommend_command(
     recall: float,
     neighbours: int,
     block: int,
+    exclude: tuple[str, ...],
+    exclude_from: Path | None,
+    where: str | None,
     dataset: str | None,
     out: Path | None,
     arguments: tuple[str, ...],
 ) -> None:
-    """The top music of CHECKPOINT for videos, as CSV: row or video_id, rank, music_id, score.
+    """The top tracks of CHECKPOINT for videos: row or video_id, rank, music_id, score.
 
     Videos come from a .npy file (the label is the row, from 0) or from a split of the data set; they are read, scored
-    and written in blocks. An index answers at the least effort that reaches --recall against exact search on a sample
-    of the videos; what it reached on others is printed. ARGUMENTS are --key=value, above the values the checkpoint was
-    trained with.
+    and written in blocks, to --out or as CSV to standard output. An index answers at the least effort that reaches
+    --recall against exact search on a sample of the videos; what it reached on others is printed. Lists with --filter
+    or --exclude are searched exactly, and are shorter where fewer than --k tracks are left. ARGUMENTS are --key=value,
+    above the values the checkpoint was trained with.
     """
     from tqdm import tqdm
 
     from recbole_decm.errors import ConfigError
     from recbole_decm.serving.index import IndexOptions
     from recbole_decm.serving.opening import VideoChoice, open_with_videos
-    from recbole_decm.serving.recommender import write_tables
+    from recbole_decm.serving.tables import Csv, table_format, write_tables
+    from recbole_decm.serving.tracks import read_ids
 
     if videos is not None and split is not None:
         raise ConfigError("--split: expected either --videos or --split, found both.")
     if index_file is not None and index == "exact":
         raise ConfigError("--index-file: expected an --index of flat, hnsw or ivf beside it, found exact.")
+    if out is not None:
+        table_format(out)
+    left_out = [*exclude, *(read_ids(exclude_from) if exclude_from else [])]
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
     choice = VideoChoice(videos, uploaders, split or "test")
     recommender, found = open_with_videos(checkpoint, choice, given)
-    count = recommender.music.count
-    if k > count:
-        raise ConfigError(f"--k: expected at most {count}, the music of the catalogue, found {k}.")
+    recommender.check_length(k, "--k")
+    allowed = recommender.allowed(left_out, where)
+    if allowed is not None:
+        click.echo(f"{allowed.sum()} of {len(allowed)} tracks are left to choose from", err=True)
+        if index != "exact":
+            click.echo(f"warning: lists of some tracks alone are searched exactly, not with {index}", err=True)
+            index = "exact"
     if index != "exact":
-        with tqdm(total=count, unit="music", desc=f"Index {index}", file=sys.stderr, disable=None) as bar:
+        with tqdm(
+            total=len(recommender.tokens), unit="track", desc=f"Index {index}", file=sys.stderr, disable=None
+        ) as bar:
             options = IndexOptions(index, neighbours)
             recommender.use_index(options, found, k, recall, index_file, bar.update)
         reached = recommender.recall or 0.0
         click.echo(f"recall@{k} of {index} against exact search: {reached:.4f}", err=True)
         if reached < recall:
             click.echo(f"warning: below the {recall:g} asked for; more --neighbours, or --index=exact", err=True)
-    frames = recommender.frames(found, k, block)
+    frames = recommender.frames(found, k, block, allowed)
     with tqdm(total=len(found), unit="video", desc="Recommend", file=sys.stderr, disable=None) as bar:
         if out is None:
-            for number, frame in enumerate(frames):
-                frame.to_csv(sys.stdout, index=False, header=number == 0, float_format="%.7g", lineterminator="\n")
+            table = Csv(sys.stdout)
+            for frame in frames:
+                table.write(frame)
                 bar.update(int((frame["rank"] == 1).sum()))
         else:
             lines = write_tables(frames, out, bar.update)

@@ -113,12 +113,11 @@ class FilesDataset(Dataset):
         wants_prior = self._reads_prior and source == VIDEO
         if source not in (VIDEO, MUSIC) or self.for_context:
             return [field for field in fields if field != self.prior_field or wants_prior]
-        if not self.for_matching:  # collaborative models: ids alone, so that every model ranks the same catalogue
-            own = {self._id_field(source)} | ({self.prior_field} if wants_prior else set())
-            return [field for field in fields if field in own]
-        files = self.config["feature_files"] or {}
-        skipped = set(files) | (set() if self._reads_prior else {self.prior_field})
-        return [field for field in fields if field not in skipped]
+        own = {self._id_field(source)} | ({self.prior_field} if wants_prior else set())
+        if self.for_matching:  # further columns are metadata; collaborative models are given ids alone
+            own |= {self.visual_field, self.acoustic_field, self.genre_field, self.uploader_field}
+            own -= set(self.config["feature_files"] or {})
+        return [field for field in fields if field in own]
 
     def _fields_beside_the_model(self, source):
         """Fields that metrics and priors need of models that do not carry them: kept as text, outside the frame."""

@@ -52,6 +52,11 @@ class ContentModel(DotProductScores, ContextRecommender):
         """Whether a model of these settings reads the genres of the tracks."""
         return cls.uses_genre
 
+    @classmethod
+    def ranks_by_popularity(cls, settings: Any) -> bool:
+        """Whether a model of these settings ranks by the training pairs of each track, too."""
+        return False
+
     def catalogue_vectors(self) -> Tensor:
         """(n_tracks, E) vectors of all tracks."""
         raise NotImplementedError

@@ -212,9 +212,15 @@ class CMVAE(ContentModel):
         return self.adjustment.ranking_query(self.video_latents(visual), uploaders)
 
     @property
-    def why_not_served(self) -> str | None:
-        """Why tracks cannot be recommended by vectors alone, where the score is more than the vectors tell."""
-        return None
+    def why_no_dot_product(self) -> str | None:
+        """Why no dot product ranks a video's tracks as the score does; None where one does."""
+        if self.adjustment.ranks_by_dot_product:
+            return None
+        return "backdoor: exact with this confounder_fusion sums probabilities over the groups, which is no dot product"
+
+    def scores_of(self, products: Tensor, tracks: Tensor) -> Tensor:
+        """Scores made of dot products with tracks of (n,) ids, (B, n); the products themselves unless overridden."""
+        return products
 
     def uploaders_of(self, videos: Tensor) -> Tensor | None:
         """(B, K) preferences of the uploaders of (B,) video ids; None for a model without confounder."""

@@ -20,6 +20,7 @@ def adjusted_top_k(
     priors: Tensor,
     temperature: float,
     k: int,
+    allowed: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k tracks of largest t log sum_k P(k) softmax(s_k / t), for every video.
 
@@ -31,9 +32,10 @@ def adjusted_top_k(
         priors: (B, K), P(k) for each video.
         temperature: t > 0.
         k: at least 1.
+        allowed: (M,) bool, the tracks to choose from; None for all. The normalisers are the whole catalogue's.
 
     Returns:
-        scores (B, k) and indices (B, k) as of :func:`~recbole_decm.serving.search.top_k`.
+        scores (B, k) and indices (B, k), of the whole catalogue, as of :func:`~recbole_decm.serving.search.top_k`.
     """
     normaliser = queries.new_full(queries.shape[:2], -torch.inf)
     for block in music:
@@ -48,6 +50,8 @@ def adjusted_top_k(
         for group in range(1, len(queries)):
             term = (queries[group] @ block.T).div_(temperature).add_(offset[group])
             torch.logaddexp(total, term, out=total)
+        if allowed is not None:
+            total.masked_fill_(~allowed[start : start + len(block)], -torch.inf)
         best.update(total.mul_(temperature), start)
         start += len(block)
     return best.scores, best.indices

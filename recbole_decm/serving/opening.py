@@ -11,12 +11,17 @@ import numpy as np
 
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
+from recbole_decm.io.atomic import Format
+from recbole_decm.serving.known import KnownLists, KnownVideos
+from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.recommender import Recommender
-from recbole_decm.serving.restored import content_model, serving_model
+from recbole_decm.serving.restored import content_model, ranks_new_videos, serving_model
+from recbole_decm.serving.tracks import ReadColumns, columns_of
 from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config
 from recbole_decm.training.run import build
+from recbole_decm.training.trainers import trainer_class
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class VideoChoice:
 def open_recommender(checkpoint: Path | str, arguments: Sequence[str] = ()) -> Recommender:
     """A checkpoint and its catalogue, ready to recommend for any videos (:meth:`Recommender.recommend`).
 
-    Neither the interactions nor the videos of the data set are read.
+    Neither the interactions nor the videos of the data set are read, unless the model ranks by popularity (PDA with
+    ``inference: pda``).
 
     Args:
         checkpoint: of a model that ranks tracks for new videos.
@@ -47,16 +53,21 @@ def open_recommender(checkpoint: Path | str, arguments: Sequence[str] = ()) -> R
         DecCMError: bad checkpoint, config or catalogue.
     """
     content = read_checkpoint(checkpoint)
-    model, catalogue = serving_model(content, restored_config(content, arguments), checkpoint)
-    return Recommender(model, catalogue, content["state_dict"])
+    config = restored_config(content, arguments)
+    kind = content_model(config)
+    if kind.ranks_by_popularity(kind.settings_class.from_config(config)):
+        return _of_dataset(content, config, checkpoint)[0]
+    model, catalogue = serving_model(content, config, checkpoint)
+    return Recommender(model, catalogue, content["state_dict"], _metadata(config))
 
 
 def open_with_videos(
     checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
-) -> tuple[Recommender, Videos]:
+) -> tuple[Lists, Videos]:
     """A checkpoint, its catalogue, and the videos to recommend for, from files.
 
-    For a file of videos, neither the interactions nor the videos of the data set are read.
+    For a file of videos, neither the interactions nor the videos of the data set are read. A model that does not rank
+    new videos can rank those of a split of its data set.
 
     Args:
         arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` ranks the
@@ -68,27 +79,50 @@ def open_with_videos(
     if choice.file is not None:
         recommender = open_recommender(checkpoint, arguments)
         model = recommender.model
+        if choice.uploaders is not None:
+            recommender.check_preferences("--uploaders")
         return recommender, open_videos(choice.file, model.visual.dim, choice.uploaders, model.num_groups)
     content = read_checkpoint(checkpoint)
-    content_model(content["model"])
     config = restored_config(content, arguments)
     if choice.uploaders is not None:
         raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
-    return _of_dataset(content, config, checkpoint, choice.split)
+    if not ranks_new_videos(config):
+        return _of_known_videos(content, config, checkpoint, choice.split)
+    recommender, splits = _of_dataset(content, config, checkpoint)
+    dataset = splits.dataset
+    tokens = dataset.field2id_token[dataset.uid_field]
+    return recommender, DatasetVideos(recommender.model, _videos_of(splits, choice.split), tokens)
 
 
-def _of_dataset(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Recommender, Videos]:
+def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[Recommender, Any]:
     model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
     dataset = splits.dataset
-    ids = np.arange(1, dataset.user_num)
-    if split == "test":
-        if splits.test is None:
-            raise ConfigError("--split: expected all, since the data set has no test split, found test.")
-        ids = splits.test.users
     tokens = dataset.field2id_token[dataset.iid_field][1:]
     genres = dataset.genre_membership if model.needs_genre(model.settings) else None
     catalogue = Catalogue(tokens, model.acoustic, genres)
-    videos = DatasetVideos(model, ids, dataset.field2id_token[dataset.uid_field])
-    return Recommender(model, catalogue, content["state_dict"]), videos
+    return Recommender(model, catalogue, content["state_dict"], _metadata(config)), splits
+
+
+def _of_known_videos(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Lists, Videos]:
+    model, splits = build(config)
+    trainer = trainer_class(config)(config, model)
+    trainer.load_best(checkpoint)
+    dataset = splits.dataset
+    lists = KnownLists(trainer, dataset, _metadata(config))
+    return lists, KnownVideos(_videos_of(splits, split), dataset.field2id_token[dataset.uid_field])
+
+
+def _videos_of(splits: Any, split: str) -> np.ndarray:
+    """(N,) internal ids of the videos of a split."""
+    if split == "all":
+        return np.arange(1, splits.dataset.user_num)
+    if splits.test is None:
+        raise ConfigError("--split: expected all, since the data set has no test split, found test.")
+    return splits.test.users
+
+
+def _metadata(config: Any) -> ReadColumns:
+    path = Path(config["data_path"]) / f"{config['dataset']}.item"
+    return columns_of(path, Format.of(config), config["ITEM_ID_FIELD"])

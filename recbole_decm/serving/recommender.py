@@ -1,8 +1,8 @@
-"""The top music for many videos, from a checkpoint: exact, or with an index whose recall is measured first."""
+"""The top tracks for many videos, from a checkpoint: exact, or with an index whose recall is measured first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ import torch
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_tensors
-from recbole_decm.io.write import replacing
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index
 from recbole_decm.serving.index_file import load_index, save_index
-from recbole_decm.serving.search import VIDEO_BLOCK
+from recbole_decm.serving.lists import Lists
+from recbole_decm.serving.tracks import ReadColumns
 from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
 from recbole_decm.serving.videos import VideoBlock, Videos, videos_in_memory
 
@@ -31,72 +31,78 @@ def _ignore(count: int) -> None:
     return None
 
 
-class Recommender:
+class Recommender(Lists):
     """A model in evaluation mode, its catalogue, and an index if one is used.
 
     Attributes:
         music: the catalogue's vectors; tokens: (M,) str, the ids of its rows.
         recall: recall@k of the index against exact search, on videos that its effort was not chosen by.
-
-    Raises:
-        ConfigError: the model's ranking is not told by vectors alone.
     """
 
-    def __init__(self, model: CMVAE, catalogue: Catalogue, weights: Mapping[str, torch.Tensor]):
-        if model.why_not_served:
-            raise ConfigError(f"recommend: {model.why_not_served}.")
-        self.model, self.catalogue, self.tokens = model, catalogue, catalogue.tokens
+    def __init__(
+        self, model: CMVAE, catalogue: Catalogue, weights: Mapping[str, torch.Tensor], read_columns: ReadColumns
+    ):
+        super().__init__(catalogue.tokens, read_columns)
+        self.model, self.catalogue = model, catalogue
         self.music = CatalogueVectors(model)
         self._weights = weights
         self.index: VectorIndex | None = None
-        self.recall: float | None = None
 
-    def top(self, videos: VideoBlock, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and catalogue rows of some videos, (B, k) each, best first; -inf and -1 where an index finds fewer."""
-        if self.index is not None:
+    def top(self, videos: VideoBlock, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """As of :class:`Lists`. With an index the search is approximate, unless some tracks are not allowed."""
+        if self.index is not None and allowed is None:
             return self.index.search(self._queries(videos), k)
-        scores, rows = exact_top_k(self.model, self.music, videos.visual, videos.uploaders, k)
+        chosen = None if allowed is None else torch.from_numpy(allowed).to(self.model.device)
+        scores, rows = exact_top_k(self.model, self.music, videos.visual, videos.uploaders, k, chosen)
         return scores.cpu().numpy(), rows.cpu().numpy()
 
     def _queries(self, videos: VideoBlock) -> np.ndarray:
         return query_vectors(self.model, videos.visual, videos.uploaders).float().cpu().numpy()
 
-    def recommend(self, visual: Any, k: int = 10, uploaders: Any = None) -> pd.DataFrame:
+    def check_preferences(self, what: str) -> None:
+        """Raise ConfigError unless the uploaders' preferences, given under the name ``what``, change a ranking."""
+        if self.model.adjustment.needs_uploaders:
+            return
+        name = type(self.model).__name__
+        if not self.model.adjustment.confounded:
+            raise ConfigError(f"{what}: expected none, since {name} as trained here has no uploader prior.")
+        raise ConfigError(
+            f"{what}: expected inference_prior: uploader, under which {name} ranks by them, found "
+            f"{self.model.settings.inference_prior}. Add --inference_prior=uploader, or leave them out."  # type: ignore[attr-defined]
+        )
+
+    def recommend(
+        self,
+        visual: Any,
+        k: int = 10,
+        uploaders: Any = None,
+        exclude: Iterable[str] = (),
+        filter: str | None = None,
+    ) -> pd.DataFrame:
         """The top tracks for some videos, from their features in memory.
 
         Args:
             visual: (B, F) finite floats, of the extractor that the model was trained with.
             k: length of each list; at most the tracks of the catalogue.
             uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them.
+            exclude: ids of tracks to leave out.
+            filter: on the tracks' metadata, such as ``genre = 'pop' and duration < 60``
+                (:mod:`recbole_decm.serving.filters`). Lists are shorter where fewer than k tracks are left.
 
         Returns:
             One line for each video and rank: ``row`` (of ``visual``, from 0), ``rank`` (from 1), ``music_id`` and
             ``score``.
 
         Raises:
-            DataError: features or preferences of another shape, or no finite numbers.
-            ConfigError: ``k`` is below 1 or above the size of the catalogue; preferences are needed and not given.
+            DataError: features or preferences of another shape or type, or no finite numbers.
+            ConfigError: ``k`` is below 1 or above the size of the catalogue; preferences are needed and not given, or
+                given and not used; a filter that cannot be read.
         """
-        if not 1 <= k <= self.music.count:
-            raise ConfigError(f"k: expected a number from 1 to {self.music.count}, the tracks, found {k}.")
+        self.check_length(k)
+        if uploaders is not None:
+            self.check_preferences("uploaders")
         videos = videos_in_memory(visual, self.model.visual.dim, uploaders, self.model.num_groups)
-        return pd.concat(self.frames(videos, k), ignore_index=True)
-
-    def frames(self, videos: Videos, k: int, block: int = VIDEO_BLOCK) -> Iterator[pd.DataFrame]:
-        """The recommendations of all videos, ``block`` at a time.
-
-        Yields:
-            Tables of ``row`` or ``video_id``, ``rank`` (from 1), ``music_id`` and ``score``.
-        """
-        for part in videos.blocks(block):
-            scores, rows = self.top(part, k)
-            table = {
-                videos.label: np.repeat(part.labels, k),
-                "rank": np.tile(np.arange(1, k + 1), len(part.labels)),
-                "music_id": self.tokens[rows.reshape(-1)],
-                "score": scores.reshape(-1),
-            }
-            yield pd.DataFrame(table)[rows.reshape(-1) >= 0]
+        return pd.concat(self.frames(videos, k, allowed=self.allowed(exclude, filter)), ignore_index=True)
 
     def use_index(
         self,
@@ -120,11 +126,8 @@ class Recommender:
             DataError: the file is damaged, or belongs to another model or catalogue.
             ResourceError: not enough memory or disk.
         """
-        if not self.model.adjustment.ranks_by_dot_product:
-            raise ConfigError(
-                "--index: expected exact, since backdoor: exact with this confounder_fusion sums probabilities over "
-                f"the groups and is no dot product, found {options.kind}."
-            )
+        if self.model.why_no_dot_product:
+            raise ConfigError(f"--index: expected exact, since {self.model.why_no_dot_product}, found {options.kind}.")
         index = self._obtain_index(options, file, on_rows)
         sample = videos.sample(RECALL_SAMPLE)
         queries = self._queries(sample)
@@ -156,24 +159,3 @@ class Recommender:
             "checkpoint": of_tensors(self._weights, repr(sorted(settings.items())).encode()),
             "catalogue": self.catalogue.digest(),
         }
-
-
-def write_tables(frames: Iterable[pd.DataFrame], path: Path, on_videos: _Progress = _ignore) -> int:
-    """Write tables one after the other as one CSV file, whole or not at all.
-
-    Args:
-        on_videos: told the number of videos of each table.
-
-    Returns:
-        Number of lines below the header.
-
-    Raises:
-        ResourceError: the disk is full or the folder cannot be written to.
-    """
-    lines = 0
-    with replacing(path) as name, name.open("w", encoding="utf-8", newline="") as file:
-        for frame in frames:
-            frame.to_csv(file, index=False, header=not lines, float_format="%.7g", lineterminator="\n")
-            lines += len(frame)
-            on_videos(int((frame["rank"] == 1).sum()))
-    return lines

@@ -27,7 +27,7 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
         ConfigError: a model that does not look at content.
         DecCMError: the catalogue or the weights do not fit.
     """
-    kind = content_model(content["model"])
+    kind = content_model(config)
     settings = kind.settings_class.from_config(config)
     weights = content["state_dict"]
     if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
@@ -54,21 +54,25 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
     return model.to(config["device"]).eval(), catalogue
 
 
-def content_model(name: str) -> type[CMVAE]:
-    """The class of a model that has vectors of videos and tracks.
+def content_model(config: Any) -> type[CMVAE]:
+    """The class of a config's model, which has vectors of videos and tracks.
 
     Raises:
         ConfigError: it has none.
     """
-    kind = registry.model_class(name)
-    if not _ranks_new_videos(kind):
-        able = [known for known in registry.MODELS if _ranks_new_videos(registry.model_class(known))]
+    if not ranks_new_videos(config):
+        able = [name for name in registry.MODELS if _has_vectors(registry.model_class(name))]
         raise ConfigError(
             f"recommend: expected a checkpoint of {', '.join(able)}, which rank tracks for new videos, found one of "
-            f"{name}. For its metrics use: recbole-decm evaluate."
+            f"{config['model']}. For the videos of its data set use --split=test or --split=all."
         )
-    return kind
+    return config.model_class
 
 
-def _ranks_new_videos(kind: type) -> bool:
+def ranks_new_videos(config: Any) -> bool:
+    """Whether a config's model has vectors for videos that no data set holds."""
+    return _has_vectors(config.model_class)
+
+
+def _has_vectors(kind: type) -> bool:
     return getattr(kind, "ranks_new_videos", False)

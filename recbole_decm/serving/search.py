@@ -10,7 +10,7 @@ Shapes: B videos, M tracks, n tracks of a block, D length of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,9 @@ def top_k(
     k: int,
     video_block: int = VIDEO_BLOCK,
     music_block: int = MUSIC_BLOCK,
+    score: Callable[[Tensor, slice], Tensor] = lambda products, columns: products,
 ) -> tuple[Tensor, Tensor]:
-    """The k tracks of largest dot product for every video; exact.
+    """The k tracks of largest dot product, or of largest score made of it, for every video; exact.
 
     Beside the arguments and the result this needs one buffer of ``video_block`` x ``music_block`` scores and a small
     multiple of it. The music is read once, in order.
@@ -120,6 +121,7 @@ def top_k(
         music: (M, D) tensor, array or ``np.memmap``, of any float type and device; or an iterable of such blocks, whose
             rows count on from block to block.
         k: at least 1; may exceed M.
+        score: makes (b, n) scores of the dot products with the tracks ``columns``.
 
     Returns:
         scores (B, k), in descending order, and indices (B, k) int64, rows of ``music``. Of equal scores the lower index
@@ -146,7 +148,8 @@ def top_k(
         for first in range(0, len(videos), video_block):
             part = videos[first : first + video_block]
             scores = buffer[: len(part) * len(tunes)].view(len(part), len(tunes))
-            best.update(torch.mm(part, tunes.T, out=scores), start, first)
+            products = torch.mm(part, tunes.T, out=scores)
+            best.update(score(products, slice(start, start + len(tunes))), start, first)
         start += len(tunes)
     return best.scores, best.indices
 

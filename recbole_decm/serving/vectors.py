@@ -9,7 +9,7 @@ the group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -88,22 +88,55 @@ class CatalogueVectors:
 
 @torch.no_grad()
 def exact_top_k(
-    model: CMVAE, music: CatalogueVectors, visual: Tensor, uploaders: Tensor | None, k: int
+    model: CMVAE,
+    music: CatalogueVectors,
+    visual: Tensor,
+    uploaders: Tensor | None,
+    k: int,
+    allowed: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k tracks that the model scores highest for every video, whatever its fusion and adjustment.
 
     Args:
         visual: (B, F); uploaders: (B, K) or None, as of :func:`query_vectors`.
+        allowed: (M,) bool on the model's device, the tracks to choose from; None for all.
 
     Returns:
         scores (B, k) and rows (B, k) of the catalogue, as of :func:`~recbole_decm.serving.search.top_k`.
     """
     if model.adjustment.ranks_by_dot_product:
-        return top_k(query_vectors(model, visual, uploaders), music, k)
+        return _of_products(model, query_vectors(model, visual, uploaders), music, k, allowed)
     latent, uploaders = model.video_latents(visual.to(model.device)), _checked(model, uploaders)
     parts = []
     for start in range(0, len(latent), VIDEO_BLOCK):
         rows = slice(start, start + VIDEO_BLOCK)
         part = model.adjustment.group_queries(latent[rows], None if uploaders is None else uploaders[rows])
-        parts.append(adjusted_top_k(part.queries, music, part.priors, part.temperature, k))
+        parts.append(adjusted_top_k(part.queries, music, part.priors, part.temperature, k, allowed))
     return torch.cat([scores for scores, _ in parts]), torch.cat([rows for _, rows in parts])
+
+
+def _of_products(
+    model: CMVAE, queries: Tensor, music: CatalogueVectors, k: int, allowed: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The top k where a score is made of one dot product; tracks that are not allowed are not multiplied with."""
+    rows = torch.arange(music.count, device=model.device)
+    blocks: Iterable[Tensor] = music
+    if allowed is not None:
+        rows, blocks = rows[allowed], _chosen(music, allowed)
+    scores, places = top_k(queries, blocks, k, score=lambda products, at: model.scores_of(products, rows[at] + 1))
+    return scores, places if allowed is None else _rows_at(rows, places)
+
+
+def _chosen(music: Iterable[Tensor], allowed: Tensor) -> Iterator[Tensor]:
+    """The allowed tracks' vectors, block by block."""
+    start = 0
+    for block in music:
+        yield block[allowed[start : start + len(block)]]
+        start += len(block)
+
+
+def _rows_at(rows: Tensor, places: Tensor) -> Tensor:
+    """``rows`` at some places; -1 stays."""
+    if not len(rows):
+        return places
+    return torch.where(places < 0, places, rows[places.clamp(min=0)])

@@ -33,16 +33,16 @@ class Videos:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def take(self, places: np.ndarray) -> VideoBlock:
-        """The videos at some (B,) int64 places."""
+    def take(self, places: np.ndarray) -> Any:
+        """The videos at some (B,) int64 places, a tuple with ``labels``."""
         raise NotImplementedError
 
-    def blocks(self, size: int) -> Iterator[VideoBlock]:
+    def blocks(self, size: int) -> Iterator[Any]:
         """All videos in order, at most ``size`` at a time."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))))
 
-    def sample(self, size: int) -> VideoBlock:
+    def sample(self, size: int) -> Any:
         """At most ``size`` videos, spread evenly."""
         return self.take(np.unique(np.linspace(0, len(self) - 1, min(size, len(self))).astype(np.int64)))
 
@@ -137,13 +137,21 @@ def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups
 
 def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
     try:
-        matrix = np.asarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{what}: expected a matrix of numbers, but {error}.") from error
+        given = np.asarray(values)
+        if given.dtype.kind not in "fiubO":
+            raise TypeError(f"found {given.dtype}")
+        with np.errstate(over="ignore"):  # infinite then, and refused as that
+            matrix = given.astype(np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor that needs gradients
+        raise DataError(f"{what}: expected a matrix of numbers, but {_line(error)}.") from error
     if matrix.ndim != 2 or not len(matrix) or (dim is not None and matrix.shape[1] != dim):
         raise DataError(f"{what}: expected at least one row of {dim} numbers, found the shape {matrix.shape}.")
     check_finite(matrix, what, what)
     return matrix
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
 
 
 def _open(path: Path, what: str, dim: int | None) -> np.ndarray:

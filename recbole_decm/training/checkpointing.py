@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+from recbole.data.interaction import Interaction
 from recbole.utils import get_local_time
 
 from recbole_decm.config.keys import Role, having
@@ -200,11 +201,22 @@ class CheckpointMixin:
         if not eval_data:
             return None
         if load_best_model:
-            self._load_best(model_file or self.saved_model_file)
+            self.load_best(model_file or self.saved_model_file)
         self.eval_collector.start(eval_data)
         return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
 
-    def _load_best(self, path) -> None:
+    @torch.no_grad()
+    def scores_of_videos(self, dataset, videos: torch.Tensor) -> torch.Tensor:
+        """Scores of (B,) video ids with all tracks as an evaluation has them, (B, n_tracks); the padding's is -inf."""
+        self.model.eval()
+        self.tot_item_num = dataset.item_num
+        if self.item_tensor is None:
+            self.item_tensor = dataset.get_item_feature().to(self.device)
+        batch = dataset.join(Interaction({dataset.uid_field: videos}))
+        return self._full_sort_batch_eval((batch, None, None, None))[1]
+
+    def load_best(self, path) -> None:
+        """Load the weights that evaluation uses: the best epoch's."""
         content = read_checkpoint(path, self.device)
         load_weights(self.model, content["state_dict"], path)
         self.model.load_other_parameter(decode(content["other_parameter"]))

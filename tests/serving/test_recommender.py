@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +17,12 @@ from helpers.running import make_config
 
 from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.errors import ResourceError
-from recbole_decm.serving.opening import VideoChoice, open_with_videos
-from recbole_decm.serving.recommender import write_tables
+from recbole_decm.errors import ConfigError, ResourceError
+from recbole_decm.serving.index import IndexOptions
+from recbole_decm.serving.opening import VideoChoice, open_recommender, open_with_videos
+from recbole_decm.serving.search import top_k
+from recbole_decm.serving.tables import write_tables
+from recbole_decm.serving.videos import videos_in_memory
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.run import build, fit
 
@@ -140,7 +148,7 @@ def test_uploaders_preferences(trained, uploads, capsys):
     ):
         np.save("u.npy", bad)
         with pytest.raises(Exception, match=message):
-            open_with_videos(trained["genre"], choice)
+            open_with_videos(trained["genre"], choice, ["--inference_prior=uploader"])
 
 
 def bad_file(kind, uploads):
@@ -163,7 +171,7 @@ def bad_file(kind, uploads):
         ("ints", "bad.npy: expected a 2-D matrix of floats"),
         ("flat", r"bad.npy: expected a 2-D matrix of floats, found float32 of shape (12,)"),
         ("objects", "bad.npy: expected a .npy file of plain numbers"),
-        ("text", "bad.npy: expected a .npy file of plain numbers"),
+        ("text", "bad.npy: expected a .npy file of plain numbers, but it is no .npy file"),
         ("missing", "bad.npy: expected a .npy file of visual features, found none"),
     ],
 )
@@ -176,18 +184,148 @@ def test_bad_files_of_videos(kind, message, trained, uploads, capsys):
 @pytest.mark.parametrize(
     ("name", "argv", "message"),
     [
-        ("pop", [], "of DecCM, DecCMPlus, DecCMTeacher, CMVAE, IPW, PDA, DecRS, which rank tracks for new videos"),
-        ("plain", ["--k=41"], "--k: expected at most 40, the music of the catalogue, found 41"),
-        ("exact", ["--index=hnsw"], "sums probabilities over the groups and is no dot product, found hnsw"),
+        (
+            "pop",
+            ["--videos=a.npy"],
+            "of DecCM, DecCMPlus, DecCMTeacher, CMVAE, IPW, PDA, DecRS, which rank tracks for new videos",
+        ),
+        ("plain", ["--k=41"], "--k: expected a whole number from 1 to 40, the tracks, found 41"),
+        ("exact", ["--index=hnsw"], "sums probabilities over the groups, which is no dot product, found hnsw"),
         ("plain", ["--videos=a.npy", "--split=all"], "expected either --videos or --split, found both"),
         ("plain", ["--index-file=a"], "expected an --index of flat, hnsw or ivf"),
         ("plain", ["--uploaders=a.npy"], "expected --videos beside it"),
         ("plain", ["--colour=red"], "found 'colour'"),
+        (
+            "plain",
+            ["--out=lists.xlsx"],
+            "lists.xlsx: expected a file that ends with .csv, .json, .parquet, found '.xlsx'",
+        ),
+        ("plain", ["--out=lists"], "expected a file that ends with .csv, .json, .parquet, found 'none'"),
+        ("plain", ["--filter=genre = pop"], "filter, character 9: expected a number or a text in quotes, found 'pop'"),
+        ("plain", ["--filter=gender = 'x'"], "expected a column of the tracks (none), found 'gender'"),
+        ("plain", ["--exclude-from=gone.txt"], "gone.txt: expected a text file of ids, one a line, but No such file"),
     ],
 )
 def test_requests_that_make_no_sense(name, argv, message, trained, capsys):
     assert main(["recommend", str(trained[name]), *argv]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("plain", "--uploaders: expected none, since CMVAE as trained here has no uploader prior."),
+        ("genre", "--uploaders: expected inference_prior: uploader, under which DecCM ranks by them, found mean."),
+    ],
+)
+def test_preferences_that_change_nothing_are_refused(name, message, trained, uploads, capsys):
+    np.save("u.npy", np.tile([1.0, 0, 0], (600, 1)))
+    assert main(["recommend", str(trained[name]), "--videos", str(uploads), "--uploaders=u.npy"]) == 2
+    assert message in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=message[2:32]):
+        open_recommender(trained[name]).recommend(np.load(uploads), uploaders=np.load("u.npy"))
+
+
+# --- which tracks ---------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def described(planted, tmp_path_factory):
+    """The planted data with metadata of its tracks."""
+    folder = tmp_path_factory.mktemp("described")
+    shutil.copytree(planted / "planted", folder / "planted")
+    path = folder / "planted" / "planted.item"
+    frame = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    frame["duration:float"] = ["" if i % 5 == 0 else str(10 * i) for i in range(40)]
+    frame["artist:token"] = [f"a{i % 4}" for i in range(40)]
+    frame["mood:token_seq"] = [f"g{i % 3} even" if i % 2 == 0 else f"g{i % 3}" for i in range(40)]
+    frame.iloc[::-1].to_csv(path, sep="\t", index=False)  # the order of lines is that of the ids, not of the names
+    return folder
+
+
+FILTERS = {
+    "mood = 'even' and duration < 300": lambda i: i % 2 == 0 and i % 5 and 10 * i < 300,
+    "not (artist in ['a1', 'a2'] or duration > 50)": lambda i: i % 4 in (0, 3) and i % 5 and 10 * i <= 50,
+    "music_id = 'm7'": lambda i: i == 7,
+    "duration < 0": lambda i: False,
+}
+
+
+@pytest.mark.parametrize("text", FILTERS)
+@pytest.mark.parametrize("name", ["plain", "genre", "exact", "pop"])
+def test_filtered_lists_are_exact(name, text, trained, described, capsys):
+    """Those of the whole ranking without the tracks that are not allowed, and shorter where fewer than k are left."""
+    argv = [str(trained[name]), "--split=test", f"--data_path={described}"]
+    ran(capsys, *argv, "--k=40", "--out=whole.csv")
+    ran(capsys, *argv, "--k=10", "--filter", text, "--exclude", "m2", "--exclude=m8", "--out=found.csv")
+    whole, found = pd.read_csv("whole.csv"), pd.read_csv("found.csv")
+    allowed = {f"m{i}" for i in range(40) if FILTERS[text](i)} - {"m2", "m8"}
+    expected = whole[whole["music_id"].isin(allowed)].groupby("video_id", sort=False).head(10)
+    assert list(found) == ["video_id", "rank", "music_id", "score"]
+    assert len(found) == 90 * min(10, len(allowed)) == len(expected)
+    close = np.abs(found["score"].to_numpy() - expected["score"].to_numpy()) < 1e-5
+    assert close.all() and (found["music_id"].to_numpy() != expected["music_id"].to_numpy()).sum() < 9
+    assert (found["rank"] == found.groupby("video_id").cumcount() + 1).all()
+
+
+def test_filters_and_exclusions_in_memory_and_with_an_index(trained, described, uploads, capsys, caplog):
+    recommender = open_recommender(trained["plain"], [f"--data_path={described}"])
+    videos = np.load(uploads)[:50]
+    whole = recommender.recommend(videos, 40)
+    left = [f"m{i}" for i in range(40) if i % 2 == 0 and i not in (4, 6)]
+    expected = whole[whole["music_id"].isin(left)].groupby("row").head(5)["music_id"].tolist()
+    asked = {"k": 5, "exclude": ["m4", "m6", "gone"], "filter": "mood = 'even'"}
+    assert recommender.recommend(videos, **asked)["music_id"].tolist() == expected
+    assert "exclude: 1 of 3 ids are of no track, such as 'gone'" in caplog.text
+    recommender.use_index(IndexOptions("hnsw"), videos_in_memory(videos, 12), 5)
+    assert recommender.recommend(videos, **asked)["music_id"].tolist() == expected
+    assert recommender.recommend(videos, filter="duration < 0").empty
+    with pytest.raises(ConfigError, match="exclude: expected a list of track ids, found the text 'm4'"):
+        recommender.recommend(videos, exclude="m4")
+    Path("no.txt").write_text("m4\n\nm6\r\n")
+    argv = [trained["plain"], f"--data_path={described}", "--split=test", "--k=5", "--exclude-from=no.txt"]
+    text = ran(capsys, *argv, "--index=hnsw", "--filter=mood = 'even'", "--out=o.csv")
+    assert "18 of 40 tracks are left" in text and "searched exactly, not with hnsw" in text
+    assert set(pd.read_csv("o.csv")["music_id"]) <= set(left)
+
+
+def test_filtering_a_hundred_thousand_tracks_takes_milliseconds():
+    """One query of 128 dimensions, 10,000 tracks allowed: the product leaves out the others."""
+    generator = torch.Generator().manual_seed(0)
+    music, query = torch.randn(100_000, 128, generator=generator), torch.randn(1, 128, generator=generator)
+    allowed = torch.arange(100_000) % 10 == 3
+    blocks = [block[part] for block, part in zip(music.split(16_384), allowed.split(16_384), strict=True)]
+    expected = (query @ music.T).masked_fill(~allowed, -torch.inf).topk(10).indices
+    assert torch.equal(top_k(query, blocks, 10)[1] * 10 + 3, expected)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+def test_the_extension_says_the_format(trained, capsys):
+    ran(capsys, trained["plain"], "--out=one.csv", "--k=3")
+    ran(capsys, trained["plain"], "--out=one.JSON", "--k=3")
+    table, objects = pd.read_csv("one.csv"), json.loads(Path("one.JSON").read_text())
+    assert list(objects[0]) == list(table) and len(objects) == 270
+    assert [entry["music_id"] for entry in objects] == table["music_id"].tolist()
+    assert np.allclose([entry["score"] for entry in objects], table["score"], atol=1e-6)
+    ran(capsys, trained["plain"], "--out=none.json", "--filter=music_id = 'x'")
+    assert json.loads(Path("none.json").read_text()) == []
+
+
+def test_parquet_is_written_where_pyarrow_is_there(trained, capsys, monkeypatch):
+    argv = ["recommend", str(trained["plain"]), "--out=one.parquet", "--k=3"]
+    if importlib.util.find_spec("pyarrow"):
+        assert main(argv) == 0 and len(pd.read_parquet("one.parquet")) == 270
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(argv) == 2
+    assert "one.parquet: Parquet needs pyarrow, which is not installed" in capsys.readouterr().err
+
+
+def test_a_pipe_takes_csv(trained, capsys):
+    os.mkfifo("pipe")
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.extend(Path("pipe").read_text().splitlines()))
+    reader.start()
+    ran(capsys, trained["plain"], "--out=pipe", "--k=3")
+    reader.join(10)
+    assert lines[0] == "video_id,rank,music_id,score" and len(lines) == 271
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

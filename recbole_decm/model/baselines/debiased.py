@@ -75,12 +75,22 @@ class PDA(CMVAE):
             factor[1:] = popularity_factor(counts, power)
             self.register_buffer(f"{name}_factor", factor, persistent=False)
 
+    @classmethod
+    def ranks_by_popularity(cls, settings: PDASettings) -> bool:
+        return settings.inference == "pda"
+
     @property
-    def why_not_served(self) -> str | None:
-        """``pda`` multiplies the match by a popularity that the vectors do not hold."""
-        if self.settings.inference == "pd":
-            return None
-        return "inference: expected pd, since pda multiplies the match by a popularity that vectors lack, found pda"
+    def why_no_dot_product(self) -> str | None:
+        return "inference: pda multiplies the match by popularity" if self.ranks_by_popularity(self.settings) else None
+
+    def scores_of(self, products: Tensor, tracks: Tensor) -> Tensor:
+        """Matches with tracks of (n,) ids, (B, n) -> what they are ranked by, likewise.
+
+        ELU' rises, so under ``pd`` the ranking is that of the match.
+        """
+        if not self.ranks_by_popularity(self.settings):
+            return products
+        return elu_plus_one(products) * self.inference_factor[tracks]
 
     def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
         """(B, B) scores of a batch, each track's times its popularity."""
@@ -89,15 +99,11 @@ class PDA(CMVAE):
 
     def score_matrix(self, videos: Tensor) -> Tensor:
         """Scores of (B,) video ids with the whole catalogue, (B, n_tracks)."""
-        match = super().score_matrix(videos)
-        return match if self.settings.inference == "pd" else elu_plus_one(match) * self.inference_factor
+        return self.scores_of(super().score_matrix(videos), torch.arange(self.n_items, device=self.device))
 
     def predict(self, interaction: Any) -> Tensor:
         """Scores of given (video, track) pairs, (B,)."""
-        match = super().predict(interaction)
-        if self.settings.inference == "pd":  # ELU' rises, so the ranking is that of the match
-            return match
-        return elu_plus_one(match) * self.inference_factor[interaction[self.ITEM_ID]]
+        return self.scores_of(super().predict(interaction), interaction[self.ITEM_ID])
 
 
 class DecRS(CMVAE):
