@@ -54,6 +54,11 @@ def _fill(command: str, tmp_path: Path) -> list[str]:
         words = [f"{word[:6]}{folders[word]}" if word in folders else word for word in words]
     if "today.npy" in command:
         np.save("today.npy", np.random.default_rng(0).random((3, 128), dtype=np.float32))
+    if words[0] == "import-table":
+        lines = ["video_id,music_id,uploader_id", *(f"v{i},m{i % 9},u{i % 4}" for i in range(30))]
+        Path("P.csv").write_text("\n".join(lines))
+        for name in ("V.npy", "M.npy"):
+            np.save(name, np.random.default_rng(0).random((30, 4), dtype=np.float32))
     if words[0] == "benchmark":  # .ci/wheel runs the whole file
         spec = read_yaml(PROJECT / "properties" / words[1])
         spec |= {"models": ["DecCMPlus", "Pop"], "seeds": [1]}

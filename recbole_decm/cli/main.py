@@ -36,6 +36,11 @@ COMMANDS = {
         "benchmark_report_command",
         "Tables and page of a benchmark, from its folder.",
     ),
+    "import-table": (
+        "recbole_decm.cli.import_table",
+        "import_table_command",
+        "Turn tables and matrices into a data set.",
+    ),
     "import-released": (
         "recbole_decm.cli.import_released",
         "import_released_command",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+
+from recbole_decm.data.splits import check_shares
+from recbole_decm.errors import ConfigError
 
 # Of a command that takes --key=value arguments and hands them on as they are.
 TAKES_KEYS: dict[str, Any] = {
@@ -38,4 +43,38 @@ seeds_option = click.option(
     show_default=True,
     callback=numbers(int, "integers"),
     help="Seeds, comma-separated.",
+)
+
+
+def plain_name(_ctx: object, _param: object, value: str) -> str:
+    """Callback of ``--name``: a name for a folder, without a path in it."""
+    if not value or Path(value).name != value or value.startswith("."):
+        raise ConfigError(f"--name: expected a plain name for a folder, found '{value}'.")
+    return value
+
+
+def fields_option(option: str, help_text: str, pattern: str = "[a-z0-9_]+") -> Callable[[Any], Any]:
+    """An option that is given once for each ``NAME=VALUE``, as a dictionary."""
+
+    def parse(_ctx: object, _param: object, values: tuple[str, ...]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for value in values:
+            name, equals, rest = value.partition("=")
+            if not equals or not rest or not re.fullmatch(pattern, name):
+                raise ConfigError(f"{option}: expected NAME=VALUE with a name of {pattern}, found '{value}'.")
+            if name in found:
+                raise ConfigError(f"{option}: expected '{name}' once, found it twice.")
+            found[name] = rest
+        return found
+
+    return click.option(option, multiple=True, callback=parse, metavar="NAME=VALUE", help=help_text)
+
+
+def _shares(_ctx: object, _param: object, value: str | None) -> tuple[float, ...] | None:
+    return None if value is None else check_shares(numbers(float, "numbers")(_ctx, _param, value))
+
+
+DEFAULT_SHARES = (0.8, 0.1, 0.1)
+shares_option = click.option(
+    "--split", callback=_shares, help="Shares of train, valid and test.  [default: 0.8,0.1,0.1, where no column tells]"
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from recbole_decm.errors import ConfigError
+from recbole_decm.cli.options import plain_name
 from recbole_decm.simulation.causal import SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
 from recbole_decm.simulation.references import format_references
@@ -46,7 +46,7 @@ def _parameters(command: Any) -> Any:
 
 @click.command("simulate")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the data sets.")
-@click.option("--name", required=True, help="Writes OUT/NAME and OUT/NAME-pgc.")
+@click.option("--name", required=True, callback=plain_name, help="Writes OUT/NAME and OUT/NAME-pgc.")
 @click.option("--overwrite", is_flag=True, help="Replace data sets that exist.")
 @_parameters
 def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> None:
@@ -57,8 +57,6 @@ def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> No
     """
     from tqdm import tqdm
 
-    if not name or Path(name).name != name or name.startswith("."):
-        raise ConfigError(f"--name: expected a plain name for a folder, found '{name}'.")
     config = SimulationConfig.of(**values)
     total = 2 * config.videos + config.pgc_videos
     with tqdm(total=total, desc="choices", unit="video", file=sys.stderr, disable=None) as bar:

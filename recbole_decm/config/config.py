@@ -135,10 +135,18 @@ class DecCMConfig(Config):
         yamls = [ours / "dataset" / f"{dataset}.yaml", RECBOLE_PROPERTIES / "dataset" / f"{dataset}.yaml"]
         found = [path for path in yamls if path.is_file()][:1]
         found += [path for path in [self._data_folder / f"{dataset}.yaml"] if path.is_file()]
-        for path in found:
-            self._check(read_yaml(path), str(path))
-        self.internal_config_dict = merge(base_values, model_values, *(read_yaml(path) for path in found))
+        of_data = [self._read_data_yaml(path) for path in found]
+        self.internal_config_dict = merge(base_values, model_values, *of_data)
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
+
+    def _read_data_yaml(self, path: Path) -> dict:
+        """The YAML of a data set, which may say what concerns some of our models alone, such as ``teacher: none``."""
+        values = read_yaml(path)
+        if not values.keys() <= self._known_keys:
+            for_others = {key for other in (shipped("properties") / "model").glob("*.yaml") for key in read_yaml(other)}
+            values = {key: value for key, value in values.items() if key in self._known_keys or key not in for_others}
+        self._check(values, str(path))
+        return values
 
     def _find_data_folder(self, base_values: dict, dataset: str) -> Path:
         given = self.external_config_dict.get("data_path")

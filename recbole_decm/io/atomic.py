@@ -206,30 +206,35 @@ def _parse_rows_to_find_the_bad_one(path: Path, field: str, cells: Sequence[str]
     return np.stack(rows)
 
 
-def write_atomic(path: Path, columns: Mapping[str, Sequence], decimals: int = 5) -> None:
+def write_atomic(
+    path: Path, columns: Mapping[str, Sequence | np.ndarray], decimals: int | None = 5, form: Format = PLAIN
+) -> None:
     """Write an atomic file in one step: a reader sees the old file or the whole new one.
 
     Args:
         path: the file to write.
         columns: ``"name:type"`` -> values, all of one length. ``*_seq`` values are rows of a 2-D array or sequences.
-        decimals: significant digits of float columns.
+        decimals: significant digits of float columns; None for as many as each number needs.
+        form: how the parts of a file are separated.
     """
-    text = {head: _to_text(head.partition(":")[2], values, decimals) for head, values in columns.items()}
+    text = {head: _to_text(head.partition(":")[2], values, decimals, form) for head, values in columns.items()}
     lengths = {head: len(values) for head, values in text.items()}
     if len(set(lengths.values())) != 1:
         raise DataError(f"{path}: expected columns of one length, found {lengths}.")
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(row) for row in zip(*text.values(), strict=True)]
+    lines = [form.field_separator.join(columns)]
+    lines += [form.field_separator.join(row) for row in zip(*text.values(), strict=True)]
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _to_text(kind: str, values: Sequence, decimals: int) -> list[str]:
+def _to_text(kind: str, values: Sequence | np.ndarray, decimals: int | None, form: Format) -> list[str]:
+    number = "{!r}".format if decimals is None else f"{{:.{decimals}g}}".format
+    between = form.seq_separator.join
     if kind == "token":
         return [str(value) for value in values]
     if kind == "token_seq":
-        return [" ".join(map(str, row)) for row in values]
+        return [between(map(str, row)) for row in values]
     if kind == "float":
-        return [f"{value:.{decimals}g}" for value in values]
+        return [number(float(value)) for value in values]
     if kind == "float_seq":
-        return [" ".join(f"{value:.{decimals}g}" for value in row) for row in values]
+        return [between(map(number, np.asarray(row).tolist())) for row in values]
     raise DataError(f"expected a column type of {', '.join(FIELD_TYPES)}, found '{kind}'.")

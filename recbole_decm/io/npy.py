@@ -9,7 +9,7 @@ system with large pages maps a megabyte around each row that is touched.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from typing import Literal
@@ -128,3 +128,44 @@ def check_finite(
                 f"{np.abs(block[largest]).max():.3g}."
             )
         on_rows(len(block))
+
+
+def missing_rows(values: np.ndarray, name: str, where: str) -> np.ndarray:
+    """Which rows of (R, F) ``values`` hold nothing but NaN: a field that is missing there. Reads in blocks.
+
+    Returns:
+        (R,) bool.
+
+    Raises:
+        DataError: the first row that holds an infinity, or NaN beside numbers.
+    """
+    missing = np.zeros(len(values), dtype=bool)
+    for start in range(0, len(values), _CHECK_ROWS):
+        block = np.asarray(values[start : start + _CHECK_ROWS])
+        empty = np.isnan(block).all(axis=1)
+        missing[start : start + len(block)] = empty
+        bad = np.flatnonzero(~empty & ~np.isfinite(block).all(axis=1))
+        if bad.size:
+            raise DataError(
+                f"{where}, row {start + bad[0]}: expected finite numbers in '{name}', or a row of NaN alone where the "
+                "field is missing, found NaN or infinity beside numbers."
+            )
+    return missing
+
+
+def write_blocks(
+    path: Path,
+    blocks: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    dtype: np.dtype,
+    on_rows: Callable[[int], object] = lambda rows: None,
+) -> None:
+    """Write (R, F) a block of rows after the other, to a file that is not mapped: its pages would count as memory of
+    this process. ``on_rows`` is told the number of rows of each.
+    """
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=dtype).data)
+            on_rows(len(block))

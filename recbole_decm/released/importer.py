@@ -12,6 +12,7 @@ import numpy as np
 
 from recbole_decm.errors import DataError
 from recbole_decm.io.atomic import write_atomic
+from recbole_decm.io.npy import write_blocks
 from recbole_decm.io.write import replacing_folders, write_text
 from recbole_decm.released.layout import ReleasedData, read_pgc, read_ugc, require_files, row_bar
 
@@ -120,12 +121,6 @@ def _cutoffs(data: ReleasedData) -> list[int]:
 
 
 def _copy(values: np.ndarray, path: Path, show_progress: bool) -> None:
-    """Write block by block to a file that is not mapped: its pages would count as memory of this process."""
-    dtype = values.dtype.newbyteorder("=")
-    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": values.shape}
-    with path.open("wb") as file, row_bar(f"writing {path.name}", len(values), show_progress) as bar:
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(values), _BLOCK_ROWS):
-            block = np.ascontiguousarray(values[start : start + _BLOCK_ROWS], dtype=dtype)
-            file.write(block.data)
-            bar.update(len(block))
+    blocks = (values[start : start + _BLOCK_ROWS] for start in range(0, len(values), _BLOCK_ROWS))
+    with row_bar(f"writing {path.name}", len(values), show_progress) as bar:
+        write_blocks(path, blocks, values.shape, values.dtype.newbyteorder("="), bar.update)

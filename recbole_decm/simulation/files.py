@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recbole_decm.io.atomic import write_atomic
+from recbole_decm.io.npy import write_blocks
 from recbole_decm.io.write import replacing_folders, write_text
 from recbole_decm.simulation.causal import SimulatedTracks, Simulation, SimulationConfig, features
 from recbole_decm.simulation.references import Truth, references
@@ -157,19 +157,10 @@ def _write_features(
             columns = {**columns, f"{field}:float_seq": matrices[-1]}
         else:
             path = folder / f"{name}.{field}.npy"
-            _stream_npy(path, blocks, (len(latent), projection.shape[1]))
+            write_blocks(path, blocks, (len(latent), projection.shape[1]), np.dtype(np.float32))
             matrices.append(np.load(path, mmap_mode="r"))
         write_atomic(folder / f"{name}.{suffix}", columns, decimals=6)
     return matrices
-
-
-def _stream_npy(path: Path, blocks: Iterator[np.ndarray], shape: tuple[int, int]) -> None:
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    start = 0
-    for block in blocks:
-        mapped[start : start + len(block)] = block
-        start += len(block)
-    mapped.flush()
 
 
 def _write_yaml(simulation: Simulation, path: Path, head: str, name: str, text: bool, command: str) -> None:

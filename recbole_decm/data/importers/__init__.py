@@ -1,0 +1,1 @@
+"""Data sets from what people have: tables and matrices."""
