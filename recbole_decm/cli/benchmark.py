@@ -41,11 +41,11 @@ def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[s
     )
     try:
         outcome = run_benchmark(wanted, out, jobs, update, Progress(show=True))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if (out / "results.csv").is_file():
             write_report(out, options)
-        click.echo(f"interrupted; the same command goes on from what is in {out}", err=True)
-        return 130
+        stop.args = (f"the same command goes on from what is in {out}",)
+        raise
     write_report(out, options)
     for name, error in outcome.failed.items():
         click.echo(f"failed: {name}: {error}", err=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from recbole_decm.errors import ConfigError, DecCMError
 
@@ -17,7 +20,8 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
     A missing RecBole is expected: from Python 3.12 on pip cannot install it along with this package (pyproject.toml).
     """
     try:
-        work()
+        with _ends_at_sigterm():
+            work()
     except DecCMError as error:
         if debug:
             raise
@@ -30,7 +34,32 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
             raise
         print(f"error: RecBole is not installed. Install it with: {INSTALL_RECBOLE}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted; the last finished epoch is in the checkpoint", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print("; ".join(["terminated" if isinstance(stop, Terminated) else "interrupted", *stop.args]), file=sys.stderr)
+        return 143 if isinstance(stop, Terminated) else 130
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends work as Ctrl-C does, so that what is kept is said, and the rest is cleaned up."""
+
+
+@contextmanager
+def _ends_at_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise :class:`Terminated`, and a second one end the process at once.
+
+    Processes of a launcher are left alone: it ends them while they wait for each other in code that cannot raise.
+    """
+    if threading.current_thread() is not threading.main_thread() or "RANK" in os.environ:
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

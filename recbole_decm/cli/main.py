@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except click.ClickException as error:
             error.show()
             status = 2
-        except click.Abort:
-            raise KeyboardInterrupt from None
+        except click.Abort as abort:  # click's word for Ctrl-C
+            cause = abort.__cause__
+            raise cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt() from None
 
     return guarded(work, debug) or (status if isinstance(status, int) else 0)

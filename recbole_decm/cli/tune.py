@@ -63,7 +63,11 @@ def tune_command(
             if error is not None:
                 tqdm.write(f"trial failed: {error}", file=sys.stderr)
 
-        found = tune(model, dataset, values, parameters, trials, place, jobs, seed, on_trial)
+        try:
+            found = tune(model, dataset, values, parameters, trials, place, jobs, seed, on_trial)
+        except KeyboardInterrupt as stop:
+            stop.args = (f"the same command goes on from the finished trials in {place}",)
+            raise
     failed = sum(trial["state"] == "fail" for trial in found.trials)
     click.echo(
         f"{model} on {dataset}: {len(found.trials)} trials ({failed} failed), best is trial {found.number} "

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,8 +22,10 @@ import recbole.model.general_recommender.pop as recbole_pop
 import recbole.trainer.trainer as recbole_trainer
 import scipy.sparse as sp
 import torch
-from recbole.utils import FeatureType
+from recbole.utils import FeatureType, get_local_time
+from torch.utils.tensorboard import SummaryWriter
 
+from recbole_decm.io.write import take
 from recbole_decm.parallel import group
 
 
@@ -190,7 +193,13 @@ GRAD_SCALER = _attribute_patch(
     SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda")),
 )
 
-_get_tensorboard = recbole_trainer.get_tensorboard
+
+def _own_tensorboard(logger):
+    """RecBole's writer, in a folder of its own that is named after the log."""
+    if group.rank():
+        return _NoTensorBoard()
+    logs = [Path(handler.baseFilename).stem for handler in logger.handlers if hasattr(handler, "baseFilename")]
+    return SummaryWriter(str(take("log_tensorboard", (logs or [f"model-{get_local_time()}"])[0])))
 
 
 class _NoTensorBoard:
@@ -205,10 +214,11 @@ class _NoTensorBoard:
 
 TENSORBOARD = _attribute_patch(
     "tensorboard",
-    "Each of several processes would write a TensorBoard folder of its own.",
+    "Each of several processes would write a TensorBoard folder of its own; two runs that start in one second, or a "
+    "teacher and its student, would share one.",
     recbole_trainer,
     "get_tensorboard",
-    lambda logger: _NoTensorBoard() if group.rank() else _get_tensorboard(logger),
+    _own_tensorboard,
 )
 
 PATCHES = (

@@ -20,6 +20,10 @@ class Role(Flag):
     """Says what is read, filtered or split: an evaluation of the same data set takes it over from the checkpoint."""
     TEACHER = auto()
     """A student hands its value to its teacher."""
+    WHOLE = auto()
+    """Has one value from the first epoch to the last: a resumed run refuses another one."""
+    FILE = auto()
+    """Names a file: results depend on what is in it."""
     RESERVED = auto()
     """A benchmark or a search sets it for each cell."""
 
@@ -34,7 +38,7 @@ KEYS: dict[str, Role] = {
     "numerical_features": _R.RUN,
     "checkpoint": _R.FREE | _R.RESERVED,
     "epochs": _R.FREE,
-    "seed": _R.EVALUATION | _R.TEACHER | _R.RESERVED,
+    "seed": _R.WHOLE | _R.EVALUATION | _R.TEACHER | _R.RESERVED,
     "reproducibility": _R.TEACHER,
     # processes
     "nproc": _R.RUN,
@@ -62,8 +66,9 @@ KEYS: dict[str, Role] = {
     # evaluation
     "metrics": _R.FREE | _R.EVALUATION,
     "topk": _R.FREE | _R.EVALUATION,
-    "valid_metric": _R.EVALUATION,
-    "eval_args": _R.EVALUATION,
+    "valid_metric": _R.WHOLE | _R.EVALUATION,
+    "valid_metric_bigger": _R.WHOLE,
+    "eval_args": _R.WHOLE | _R.EVALUATION,
     "uploader_prior": _R.EVALUATION,
     "prior_smoothing": _R.EVALUATION,
     "feature_reduce": _R.EVALUATION,
@@ -96,6 +101,17 @@ KEYS: dict[str, Role] = {
     "RATING_FIELD": _R.DATA,
     "TIME_FIELD": _R.DATA,
     "LABEL_FIELD": _R.DATA,
+    # where a run starts from
+    "learner": _R.WHOLE,
+    "initial_weights": _R.WHOLE,
+    "initial_logvar": _R.WHOLE,
+    "temperature": _R.WHOLE,
+    "teacher": _R.FILE,
+    "pretrain_path": _R.FILE | _R.WHOLE,
+    "pre_model_path": _R.FILE | _R.WHOLE,
+    "mf_pretrain_path": _R.FILE | _R.WHOLE,
+    "mlp_pretrain_path": _R.FILE | _R.WHOLE,
+    "warm_up": _R.FILE | _R.WHOLE,
     # what a teacher shares with its student; all else is DecCMTeacher.yaml's, the PGC data set's and teacher_config's
     "latent_dimension": _R.TEACHER,
     "normalize_mean": _R.TEACHER,

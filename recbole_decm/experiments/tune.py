@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import ConfigError, DecCMError, suggest
@@ -128,14 +129,16 @@ class _Trials:
 
 def _claim(out: Path, identity: str, note: dict) -> None:
     path = out / "search.json"
-    if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["identity"] != identity:
-            raise ConfigError(
-                f"{out}: expected a folder of this search, found one of {found['model']} on {found['dataset']} with "
-                "another config, data, seed or space. Give another --out."
-            )
-    write_text(path, json.dumps({"identity": identity, **note}, indent=2) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # of two searches that start at once, one finds the other's
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["identity"] != identity:
+                raise ConfigError(
+                    f"{out}: expected a folder of this search, found one of {found['model']} on {found['dataset']} "
+                    "with another config, data, seed or space. Give another --out."
+                )
+        write_text(path, json.dumps({"identity": identity, **note}, indent=2) + "\n")
 
 
 def _best_yaml(tuned: Tuned, model: str, dataset: str) -> str:

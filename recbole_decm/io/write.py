@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from recbole_decm.errors import ConfigError, ResourceError
@@ -136,6 +137,23 @@ def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Pat
                 (work / folder.name).rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def take(folder: Path | str, stem: str, suffix: str = "") -> Path:
+    """Make a new file, or without a suffix a new folder, under a name that nobody else takes.
+
+    Returns:
+        ``folder/stem``, or ``stem-1``, ``stem-2``, ... where those before are taken.
+
+    Raises:
+        ResourceError: the place cannot be written to.
+    """
+    for number in count():
+        path = Path(folder, f"{stem}{f'-{number}' if number else ''}{suffix}")
+        with _in_one_line(path), suppress(FileExistsError):
+            path.touch(exist_ok=False) if suffix else path.mkdir(parents=True)
+            return path
+    raise AssertionError("endless")
 
 
 def make_folder(path: Path | str, name: str) -> None:

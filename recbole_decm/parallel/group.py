@@ -19,6 +19,7 @@ from recbole_decm.parallel.share import Share
 # once where a launcher watches it or its connections close; this is for a machine that vanishes.
 PATIENCE = timedelta(minutes=5)
 _FOREVER = timedelta(days=30)
+WHAT_IS_KEPT = "Where an epoch was finished, it is in the checkpoint; --checkpoint=FILE continues from it."
 
 Result = TypeVar("Result")
 
@@ -133,8 +134,7 @@ def losing_contact() -> Iterator[None]:
         if not isinstance(error, dist.DistError) and not any(word in text for word in ("gloo", "Gloo", "Connection")):
             raise
         raise DistributedError(
-            f"rank {rank()} lost contact with another process ({text.splitlines()[0][:200]}). The last finished epoch "
-            "is in the checkpoint; --checkpoint=FILE continues from it."
+            f"rank {rank()} lost contact with another process ({text.splitlines()[0][:200]}). {WHAT_IS_KEPT}"
         ) from error
 
 

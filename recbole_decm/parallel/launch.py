@@ -19,7 +19,7 @@ import torch.multiprocessing as mp
 
 from recbole_decm import errors
 from recbole_decm.errors import DecCMError, DistributedError
-from recbole_decm.parallel.group import host_store, joined, reach_store
+from recbole_decm.parallel.group import WHAT_IS_KEPT, host_store, joined, reach_store
 from recbole_decm.parallel.processes import Processes, cores
 
 _GRACE = 3.0  # seconds the other processes have to say why they fail, too, and then to end
@@ -53,6 +53,9 @@ def in_processes(work: Callable[..., Any], arguments: tuple, processes: Processe
     reports: dict[int, tuple] = {}
     try:
         exit_codes = _wait(started, [receiver for receiver, _ in pipes], reports)
+    except KeyboardInterrupt as stop:
+        stop.args = (WHAT_IS_KEPT,)
+        raise
     finally:
         _end(started)
     if any(exit_codes.values()):
@@ -134,9 +137,9 @@ def _end(started: Sequence) -> None:
 def _raise_cause(processes: Processes, exit_codes: dict[int, int], reports: dict[int, tuple]) -> None:
     """Raise what came first: a process's own error, or its death; that others lost contact is what follows."""
     if 130 in exit_codes.values():
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(WHAT_IS_KEPT)
     after = "The other processes were ended. " if processes.total > 1 else ""
-    after += "The last finished epoch is in the checkpoint; --checkpoint=FILE continues from it."
+    after += WHAT_IS_KEPT
     failures = {index: report[1:] for index, report in reports.items() if report[0] == "error"}
     lost_contact = DistributedError.__name__
     for kind, message in failures.values():

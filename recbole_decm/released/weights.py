@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.released.names import Sizes, has_teacher, student_part, teacher_part, to_ours
-from recbole_decm.training.checkpoint import encode, load_weights, write_checkpoint
+from recbole_decm.training.checkpoint import check_archive, encode, load_weights, write_checkpoint
 from recbole_decm.training.run import build
 
 _LATENT_FROM = "m_encoder.fc_mu.bias"
@@ -48,7 +49,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: expected weights of the released code, found no file.")
     try:
+        if zipfile.is_zipfile(path):  # older versions of torch wrote no archive
+            check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # torch raises half a dozen types for a bad file
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(

@@ -8,6 +8,10 @@ epoch alone.
 from __future__ import annotations
 
 import random
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,12 @@ FORMAT = "recbole-decm"
 FORMAT_VERSION = 1
 """Of the file. An older one is read, a newer one refused; version 0.1.0 of the package called it ``version``."""
 _TAG = "__encoded__"
+_PARTS: dict[str, Any] = {"model": str, "dataset": str, "config": dict, "epoch": int, "state_dict": dict}
+_PARTS |= {"other_parameter": (dict, type(None))}
+_TRAINING: dict[str, Any] = {"epoch": int, "cur_step": int, "best_valid_score": float, "best_valid_result": dict}
+_TRAINING |= {"finished": bool, "train_loss": dict, "history": list, "state_dict": dict, "counters": dict}
+_TRAINING |= {"other_parameter": (dict, type(None)), "optimizer": dict, "random": dict}
+_SIZES = ("n_users", "n_items", "num_groups")
 
 
 def encode(value: Any, where: str = "checkpoint") -> Any:
@@ -61,7 +71,9 @@ def decode(value: Any) -> Any:
             return np.asmatrix(array) if value["matrix"] else array
         if value.get(_TAG) == "sparse":
             parts = tuple(value[part].numpy() for part in ("data", "indices", "indptr"))
-            return sp.csr_matrix(parts, shape=tuple(value["shape"])).asformat(value["format"])
+            matrix = sp.csr_matrix(parts, shape=tuple(value["shape"]))
+            matrix.check_format()  # an index beyond the shape would read other memory
+            return matrix.asformat(value["format"])
         return {key: decode(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(decode(entry) for entry in value)
@@ -110,17 +122,25 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; no code in it is ever run.
+    """Read a checkpoint; no code in it is ever run, and every checksum in it is verified.
 
     Raises:
-        CheckpointError: missing, corrupt, of another program or of a newer version.
+        CheckpointError: missing, damaged, incomplete, of another program or of a newer version.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: expected a checkpoint, found no file.")
+    if not path.stat().st_size:
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, found an empty file: the run that took its name was killed before its "
+            "first epoch ended. Delete it."
+        )
     try:
+        check_archive(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises half a dozen types for a bad file
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile and torch raise a dozen types for a bad file
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
             f"{path}: expected a checkpoint of {FORMAT}, found a corrupt file or more than weights ({reason})."
@@ -133,7 +153,110 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
             f"{path}: expected a checkpoint of format {FORMAT_VERSION} or older, found {version!r}. "
             "Update recbole-decm."
         )
+    _check_parts(path, content, _PARTS)
+    _check_parts(path, content["config"], {"data_path": str}, "config.")
+    if "training" in content:
+        _check_parts(path, content, {"training": dict})
+        _check_parts(path, content["training"], _TRAINING, "training.")
     return content
+
+
+def check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it holds, or of which a byte is not what was written.
+
+    torch packs without compression, and writes a checksum of each part, which it does not look at again.
+
+    Raises:
+        CheckpointError: see above.
+        BadZipFile: no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        packed, unpacked = path.stat().st_size, sum(part.file_size for part in archive.infolist())
+        if unpacked > packed:
+            raise CheckpointError(
+                f"{path}: expected parts as large as the file, {packed:,} bytes, found parts that unpack to "
+                f"{unpacked:,} bytes. No checkpoint is written so; it is not read."
+            )
+        if damaged := archive.testzip():
+            raise CheckpointError(
+                f"{path}: expected a checkpoint as it was written, found other bytes in its part '{damaged}'. The file "
+                "is damaged: take another copy of it, or train again."
+            )
+
+
+def _check_parts(path: Path, found: dict[str, Any], parts: dict[str, Any], inside: str = "") -> None:
+    for name, kinds in parts.items():
+        if name not in found:
+            raise CheckpointError(f"{path}: expected a whole checkpoint, found one without its part '{inside}{name}'.")
+        if not isinstance(found[name], kinds):
+            kind, other = (kinds if isinstance(kinds, type) else kinds[0]).__name__, type(found[name]).__name__
+            raise CheckpointError(f"{path}: expected a {kind} as its part '{inside}{name}', found a {other}.")
+        if name == "state_dict" and not all(isinstance(value, torch.Tensor) for value in found[name].values()):
+            raise CheckpointError(f"{path}: expected tensors in its part '{inside}{name}', found other values.")
+
+
+@contextmanager
+def fitting(path: Path | str, part: str) -> Iterator[None]:
+    """Raise what other code has against a part of a checkpoint as a CheckpointError that names it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: expected a part '{part}' that fits the model, found another ({type(error).__name__}: {error})."
+        ) from error
+
+
+def load_values(model: Any, encoded: dict[str, Any] | None, path: Path | str) -> None:
+    """Give a RecBole model the values that it keeps beside its weights, and no others.
+
+    Args:
+        encoded: ``other_parameter`` of a checkpoint.
+
+    Raises:
+        CheckpointError: not the model's own names, or of another kind or shape than the model's.
+    """
+    own = model.other_parameter()
+    with fitting(path, "other_parameter"):
+        found = decode(encoded or {})
+    for name in own.keys() | found.keys():
+        if name not in own or name not in found:
+            raise CheckpointError(
+                f"{path}: expected in its part 'other_parameter' what the model keeps beside its weights "
+                f"({', '.join(own) or 'nothing'}), found {', '.join(map(str, found)) or 'nothing'}."
+            )
+        before, value = own[name], found[name]
+        if before is not None and value is not None and _kind(before) != _kind(value):
+            raise CheckpointError(
+                f"{path}: expected other_parameter.{name} to be {_kind(before)}, as the model's, found {_kind(value)}."
+            )
+    model.load_other_parameter(found)
+
+
+def _kind(value: Any) -> str:
+    """What stands for a value in a comparison: its kind and shape."""
+    name = "number" if isinstance(value, Number) else "sparse matrix" if sp.issparse(value) else type(value).__name__
+    return f"a {name} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"a {name}"
+
+
+def counters(model: Any) -> dict[str, int | float]:
+    """Numbers that a model keeps in plain attributes, such as the annealing step of RecBole's autoencoders."""
+    return {name: value for name, value in vars(model).items() if type(value) in (int, float)}
+
+
+def load_counters(model: Any, found: Mapping[str, Any], path: Path | str) -> None:
+    """Set numbers that a model counts.
+
+    Raises:
+        CheckpointError: a name that the model does not count under, no number, or another size of the data.
+    """
+    own = counters(model)
+    for name, value in found.items():
+        if name not in own or type(value) not in (int, float) or (name in _SIZES and value != own[name]):
+            expected = own[name] if name in own and name in _SIZES else f"numbers by the names {', '.join(own)}"
+            raise CheckpointError(
+                f"{path}: expected in its part 'training.counters' {expected}, found {name}: {value!r:.80}."
+            )
+        setattr(model, name, value)
 
 
 def load_weights(model: torch.nn.Module, state_dict: dict[str, torch.Tensor], path: Path | str) -> None:

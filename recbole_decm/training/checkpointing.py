@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from contextlib import nullcontext
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -13,11 +12,14 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_local_time
 
 from recbole_decm.config.keys import Role, having
-from recbole_decm.errors import CheckpointError, DecCMError
-from recbole_decm.io.write import make_folder
+from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
+from recbole_decm.io.write import make_folder, take
 from recbole_decm.training.checkpoint import (
-    decode,
+    counters,
     encode,
+    fitting,
+    load_counters,
+    load_values,
     load_weights,
     random_states,
     read_checkpoint,
@@ -45,27 +47,25 @@ class CheckpointMixin:
         self._best: dict | None = None
         self._best_epoch = -1
         self._train_data = None
+        self._written: int | None = None  # the last epoch in the file
+        self._fitted = False
+        self._at_start = counters(model)
         self._finished = False
         self._resumed: dict | None = None
 
     def _take_file(self) -> str:
         """A file of this run's own: made here, so that no other run takes the same name."""
         stem = f"{self.config['model']}-{self.config['dataset']}-seed{self.config['seed']}-{get_local_time()}"
-        for path in (Path(self.checkpoint_dir) / f"{stem}{f'-{n}' if n else ''}.pth" for n in count()):
-            try:
-                path.touch(exist_ok=False)
-            except FileExistsError:
-                continue
-            self._taken = path
-            return str(path)
-        raise AssertionError("endless")
+        self._taken = take(self.checkpoint_dir, stem, ".pth")
+        return str(self._taken)
 
     # --- saving ---------------------------------------------------------------------------------------------------
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
         self._train_data = train_data
         self._validates = bool(valid_data) and self.eval_step > 0
         if self._resumed is not None:
-            restore_random_states(self._resumed["random"], self._generator)
+            with fitting(self.saved_model_file, "training.random"):
+                restore_random_states(self._resumed["random"], self._generator)
             if self._finished:
                 self.start_epoch = self.epochs
 
@@ -80,11 +80,25 @@ class CheckpointMixin:
         if saved and self._resumed is None:
             self.saved_model_file = self._take_file()
         try:
-            return super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
+            found = super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
+            self._fitted = True
+            return found
+        except KeyboardInterrupt as stop:
+            stop.args = (self._what_is_kept(),)
+            raise
         finally:
             self.tensorboard.close()  # RecBole leaves the writer open, and its thread at work
             if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
                 self._taken.unlink()  # nothing was saved
+
+    def _what_is_kept(self) -> str:
+        """What to say of a run that is stopped."""
+        if self._written is None:
+            return "no epoch was finished: nothing is kept"
+        file = self.saved_model_file
+        if self._fitted:
+            return f"training was finished, and its checkpoint is {file}; for its metrics use: recbole-decm evaluate"
+        return f"the last finished epoch ({self._written}) is in {file}; --checkpoint={file} goes on from there"
 
     @property
     def _generator(self) -> torch.Generator:
@@ -130,6 +144,7 @@ class CheckpointMixin:
             "training": training,
         }
         write_checkpoint(Path(self.saved_model_file), content)
+        self._written = epoch
 
     def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
         losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
@@ -149,8 +164,9 @@ class CheckpointMixin:
         return {"loss": self.train_loss_dict[epoch]}
 
     def _counters(self) -> dict:
-        """Numbers a model counts in plain attributes, such as the annealing step of RecBole's autoencoders."""
-        return {name: value for name, value in vars(self.model).items() if type(value) in (int, float)}
+        """What the model has counted since it was made; all else comes from its data and settings again."""
+        now = counters(self.model)
+        return {name: now[name] for name, start in self._at_start.items() if name in now and now[name] != start}
 
     # --- loading --------------------------------------------------------------------------------------------------
     def resume_checkpoint(self, resume_file):
@@ -170,32 +186,56 @@ class CheckpointMixin:
                 f"{resume_file}: expected a checkpoint of a run to resume, found weights alone (imported, or a cached "
                 "teacher). They can be evaluated, or serve as --teacher."
             )
-        self._warn_of_other_settings(content["config"])
+        self._compare_settings(content, resume_file)
         training = content["training"]
         load_weights(self.model, training["state_dict"], resume_file)
-        self.model.load_other_parameter(decode(training["other_parameter"]))
-        for name, value in training["counters"].items():
-            setattr(self.model, name, value)
-        self.optimizer.load_state_dict(training["optimizer"])
+        load_values(self.model, training["other_parameter"], resume_file)
+        load_counters(self.model, training["counters"], resume_file)
+        with fitting(resume_file, "training.optimizer"):
+            self.optimizer.load_state_dict(training["optimizer"])
+        self._take_up_rates(content["config"])
         self.saved_model_file = str(resume_file)
+        self._written = training["epoch"]
         self.start_epoch = training["epoch"] + 1
         self.cur_step = training["cur_step"]
         self.best_valid_score = training["best_valid_score"]
         self.best_valid_result = training["best_valid_result"] or None
         self.train_loss_dict = dict(training["train_loss"])
         self.history = list(training["history"])
-        self._finished = training["finished"]
+        self._finished = training["finished"] and self.cur_step > self.stopping_step
         self._best = {key: content[key] for key in ("state_dict", "other_parameter")}
         self._best_epoch = content["epoch"]
         self._resumed = {"random": _to_cpu(training["random"])}
         self.logger.info(f"Resuming {resume_file} after epoch {training['epoch']}")
 
-    def _warn_of_other_settings(self, saved: dict) -> None:
-        now = self.config.plain()
-        other = [key for key in sorted(saved.keys() & now.keys() - having(Role.FREE)) if saved[key] != now[key]]
-        if other:
-            changes = ", ".join(f"{key} ({saved[key]} -> {now[key]})" for key in other)
+    def _compare_settings(self, content: dict, resume_file) -> None:
+        """Refuse other values than the checkpoint's that a resumed run cannot take up, and name those it does."""
+        now, saved = self.config.plain(), content["config"]
+        other = [key for key in sorted(saved.keys() & now.keys() - having(Role.PLACE)) if saved[key] != now[key]]
+        decays = saved.get("learning_rate_decay") and content["training"]["epoch"] > 0  # epoch 0 has the whole rate
+        kept = [key for key in other if key in having(Role.WHOLE) or (key == "epochs" and decays)]
+        if kept:
+            why = (
+                "learning_rate_decay lowers the rate over all epochs, those that are done included"
+                if kept[0] == "epochs"
+                else "it has a say before the first epoch, or in what the epochs are compared by"
+            )
+            raise ConfigError(
+                f"{kept[0]}: expected {saved[kept[0]]}, as {resume_file} was trained with, found {now[kept[0]]}. A "
+                f"resumed run cannot take up another value: {why}. Train anew, or leave it."
+            )
+        changes = ", ".join(f"{key} ({saved[key]} -> {now[key]})" for key in other if key not in having(Role.FREE))
+        if changes:
             self.logger.warning(f"The checkpoint was trained with other settings, results will differ: {changes}")
+
+    def _take_up_rates(self, saved: dict) -> None:
+        """The optimizer's state brings the rates it was saved with; those of the config are to count."""
+        for name, key in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+            if saved.get(key) == self.config[key]:
+                continue
+            for group in self.optimizer.param_groups:
+                group[name] = self.config[key]
+                group.pop(f"initial_{name}", None)
 
     def evaluate(self, eval_data, load_best_model=True, model_file=None, show_progress=False):
         if not eval_data:
@@ -203,7 +243,11 @@ class CheckpointMixin:
         if load_best_model:
             self.load_best(model_file or self.saved_model_file)
         self.eval_collector.start(eval_data)
-        return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        try:
+            return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+        except KeyboardInterrupt as stop:
+            stop.args = (self._what_is_kept(),) if self._fitted else ()
+            raise
 
     @torch.no_grad()
     def scores_of_videos(self, dataset, videos: torch.Tensor) -> torch.Tensor:
@@ -219,7 +263,7 @@ class CheckpointMixin:
         """Load the weights that evaluation uses: the best epoch's."""
         content = read_checkpoint(path, self.device)
         load_weights(self.model, content["state_dict"], path)
-        self.model.load_other_parameter(decode(content["other_parameter"]))
+        load_values(self.model, content["other_parameter"], path)
 
     def choosing_epoch(self):
         """A context in which :meth:`evaluate` ranks as it does to choose the epoch."""

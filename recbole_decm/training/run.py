@@ -12,13 +12,17 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import init_logger, init_seed, set_color
+import colorama
+import colorlog
+from recbole.utils import get_local_time, init_seed, set_color
+from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import Splits, prepare_data
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.write import make_folder, write_text
+from recbole_decm.io.digest import of_values
+from recbole_decm.io.write import make_folder, take, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
@@ -62,9 +66,22 @@ def start_logging(config: DecCMConfig) -> None:
         logging.basicConfig(level=logging.ERROR)
     else:
         make_folder(Path("log", config["model"]), "log")
-        init_logger(config)
+        _log_to_screen_and_file(config)
     for noisy in ("matplotlib", "PIL", "h5py"):
         getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _log_to_screen_and_file(config: DecCMConfig) -> None:
+    """RecBole's ``init_logger``, which gives two runs of one config that start in one second the same file."""
+    stem = f"{config['model']}-{config['dataset']}-{get_local_time()}-{of_values(config.plain())[:6]}"
+    file = logging.FileHandler(take(Path("log", config["model"]), stem, ".log"))
+    file.setFormatter(logging.Formatter("%(asctime)-15s %(levelname)s  %(message)s", "%a %d %b %Y %H:%M:%S"))
+    file.addFilter(RemoveColorFilter())
+    colorama.init(autoreset=True)
+    screen = logging.StreamHandler()
+    form = "%(log_color)s%(asctime)-15s %(levelname)s  %(message)s"
+    screen.setFormatter(colorlog.ColoredFormatter(form, "%d %b %H:%M", log_colors=log_colors_config))
+    logging.basicConfig(level=(config["state"] or "info").upper(), handlers=[screen, file])
 
 
 def load(config: DecCMConfig) -> Splits:

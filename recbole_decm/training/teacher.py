@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
@@ -22,7 +23,9 @@ from recbole_decm.model.decm import DecCM
 from recbole_decm.model.distillation import ProfessionalPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
-from recbole_decm.training.checkpoint import load_weights, read_checkpoint, write_checkpoint
+from recbole_decm.training.checkpoint import fitting, load_weights, read_checkpoint, write_checkpoint
+
+_WIDTHS = ("encoders.visual.mean.weight", "encoders.acoustic.mean.weight")
 
 
 def _professional_folder(config: DecCMConfig) -> Path:
@@ -95,12 +98,20 @@ def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
 
 def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -> None:
     getLogger().info(f"Teacher: training DecCMTeacher on {config['dataset']}, to be kept as {path}")
-    trained = fit(config)
-    run_file = Path(trained.trainer.saved_model_file)
-    left_out = ("format", "format_version", "version", "training")
-    content = {key: value for key, value in read_checkpoint(run_file).items() if key not in left_out}
+    place, folder = config["checkpoint_dir"], path.with_suffix(".running")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed: who holds the lock owns the folder
+    config["checkpoint_dir"] = str(folder)
+    try:
+        trained = fit(config)
+        content = read_checkpoint(trained.trainer.saved_model_file)
+    except KeyboardInterrupt as stop:
+        stop.args = ("the teacher was not finished: nothing is kept",)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    content = {key: value for key, value in content.items() if key not in ("format", "format_version", "training")}
+    content["config"]["checkpoint_dir"] = place
     write_checkpoint(path, {**content, "valid": dict(trained.valid_result or {})})
-    run_file.unlink()
 
 
 def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
@@ -115,10 +126,13 @@ def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
             f"{path}: expected a teacher (DecCMTeacher or CMVAE), found a checkpoint of {content['model']}."
         )
     weights = content["state_dict"]
+    missing = [name for name in _WIDTHS if name not in weights]
+    if missing:
+        raise CheckpointError(f"{path}: expected the weights of a teacher, found none called {missing[0]}.")
     student = {
-        "visual": (model.visual.dim, weights["encoders.visual.mean.weight"].shape[1]),
-        "acoustic": (model.acoustic.dim, weights["encoders.acoustic.mean.weight"].shape[1]),
-        "latent": (model.settings.latent_dimension, weights["encoders.visual.mean.weight"].shape[0]),
+        "visual": (model.visual.dim, weights[_WIDTHS[0]].shape[1]),
+        "acoustic": (model.acoustic.dim, weights[_WIDTHS[1]].shape[1]),
+        "latent": (model.settings.latent_dimension, weights[_WIDTHS[0]].shape[0]),
     }
     for name, (expected, found) in student.items():
         if expected != found:
@@ -177,6 +191,8 @@ def _teacher(
     dtype: torch.dtype,
     path: Path | str,
 ) -> DecCMTeacher:
-    teacher = DecCMTeacher(MatcherSettings.from_config(config), inputs, device).to(dtype)
+    with fitting(path, "config"):
+        settings = MatcherSettings.from_config(config)
+    teacher = DecCMTeacher(settings, inputs, device).to(dtype)
     load_weights(teacher, weights, path)
     return teacher.to(device).eval()

@@ -102,5 +102,8 @@ class FitOnceTrainer(CheckpointMixin, Trainer):
         """One that moves nothing: RecBole and the checkpoint expect its state."""
         return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
+    def _take_up_rates(self, saved):
+        """There are none."""
+
     def _train_epoch(self, train_data, epoch_idx, loss_func=None, show_progress=False):
         return self.model.fit_once(show_progress)

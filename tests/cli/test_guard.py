@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from helpers.running import QUICK
 
 from recbole_decm.cli.guard import INSTALL_RECBOLE, guarded
+from recbole_decm.cli.main import main
+from recbole_decm.model.cmvae import CMVAE
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -78,3 +83,56 @@ def test_where_recbole_comes_without_its_metadata_ours_name_what_it_needs():
     ours = (PROJECT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0]
     named = re.findall(r"""^  "([\w-]+)\b(?!.*python_version <)""", ours, flags=re.M)
     assert needed - {"ray", "thop"} == needed & set(named)
+
+
+@pytest.fixture
+def stopped(monkeypatch, planted, capfd):
+    """Run a model that is stopped at an epoch; the exit code and the last line it says."""
+
+    def run(model, epoch, stop, hook="set_epoch"):
+        original, calls = getattr(CMVAE, hook), []
+
+        def stopping(self, *arguments):
+            calls.append(None)
+            if len(calls) > epoch:
+                stop()
+            return original(self, *arguments)
+
+        values = {**QUICK, "data_path": planted, "epochs": 3, "teacher_config": {"epochs": 2}}
+        if model != "DecCM":
+            del values["teacher_config"]
+        with monkeypatch.context() as patch:
+            patch.setattr(CMVAE, hook, stopping)
+            code = main(["run", f"--model={model}", "--dataset=planted", *(f"--{k}={v}" for k, v in values.items())])
+        return code, capfd.readouterr().err.splitlines()[-1]
+
+    return run
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("stop", "code", "word"), [(interrupt, 130, "interrupted"), (terminate, 143, "terminated")])
+def test_what_is_kept_of_a_stopped_run_is_said(stopped, stop, code, word):
+    before = signal.getsignal(signal.SIGTERM)
+    assert stopped("CMVAE", 0, stop) == (code, f"{word}; no epoch was finished: nothing is kept")
+    assert not list(Path("saved").glob("*"))
+    found, said = stopped("CMVAE", 1, stop)
+    (file,) = Path("saved").glob("*.pth")
+    assert (found, said) == (
+        code,
+        f"{word}; the last finished epoch (0) is in {file}; --checkpoint={file} goes on from there",
+    )
+    found, said = stopped("CMVAE", 3, stop, hook="full_sort_predict")  # three validations, then the test
+    assert found == code and said.startswith(f"{word}; training was finished, and its checkpoint is saved/")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stopped_teacher_leaves_nothing(stopped):
+    assert stopped("DecCM", 1, interrupt) == (130, "interrupted; the teacher was not finished: nothing is kept")
+    assert {path.suffix for path in Path("saved").rglob("*") if path.is_file()} <= {".lock"}

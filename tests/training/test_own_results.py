@@ -38,6 +38,17 @@ def test_runs_of_one_second_have_files_of_their_own(planted, monkeypatch):
         assert evaluate(file, ["--state=ERROR"])["test"] == expected
 
 
+def test_runs_of_one_second_share_no_log(planted, monkeypatch):
+    """Nor a TensorBoard folder; the teacher's is not the student's."""
+    for module in ("recbole_decm.training.run", "recbole_decm.config.compat"):
+        monkeypatch.setattr(f"{module}.get_local_time", lambda: "now")
+    for _ in range(2):
+        run_config(make_config("DecCM", planted, epochs=1, teacher_config={"epochs": 1}, state="INFO"))
+    assert len(list(Path("log/DecCM").glob("*.log"))) == 2
+    boards = sorted(Path("log_tensorboard").iterdir())
+    assert [len(list(folder.glob("events*"))) for folder in boards] == [1, 1, 1]
+
+
 def test_a_run_that_saves_nothing_leaves_no_file(planted):
     with pytest.raises(Exception, match="training loss: expected a number"):
         run_quick("CMVAE", planted, learning_rate=1e30, epochs=3)
