@@ -62,29 +62,22 @@ def read_collection(
     meant = {name: key for key, usual in USUAL.items() for name in (*usual, tables.columns.get(key, key))}
     group = meant.get(group or "", group)  # a column goes by its meaning from here on
     pairs, videos, music = _frames(tables)
-    sides = []
-    for key, frame, files in (("video_id", videos, tables.video_features), ("music_id", music, tables.music_features)):
-        sides.append(_side(key, frame, files, tables, notes))
-    pairs = _known_pairs(pairs, sides[0], sides[1], notes)
+    video_side = _side("video_id", videos, tables.video_features, notes)
+    music_side = _side("music_id", music, tables.music_features, notes)
+    pairs = _known_pairs(pairs, video_side, music_side, notes)
     pairs["split"] = _parts(pairs, videos, music, shares, seed, draw, group, notes)
-    kept = [pd.Index(frame[key]).get_indexer(side.ids) for frame, key, side in _keyed(videos, music, sides)]
-    uploaders = _uploaders(pairs, videos, kept[0])
-    genres = genres_of(music["genre"].iloc[kept[1]], tables.genre_separator) if "genre" in music else None
+    videos = videos[videos["video_id"].isin(video_side.ids)]
+    music = music[music["music_id"].isin(music_side.ids)]
+    uploaders = _uploaders(pairs, videos)
+    genres = genres_of(music["genre"], tables.genre_separator) if "genre" in music else None
     if genres is None:
         notes.append("no genres: models that adjust for them cannot be trained, those that match content alone can")
     elif uploaders is None:
-        notes.append(
-            "no uploaders: every prior is the mean genre of the training pairs, so there is no habit to remove"
-        )
+        notes.append("no uploaders: every prior is the mean genre of the training pairs: there is no habit to remove")
     else:
-        notes.append(
-            f"{pd.Series(uploaders)[lambda u: u != ''].nunique():,} uploaders: priors from their training pairs"
-        )
-    return Collection(sides[0], sides[1], pairs[["video_id", "music_id", "split"]], uploaders, genres), notes
-
-
-def _keyed(videos: pd.DataFrame, music: pd.DataFrame, sides: list[Side]) -> list[tuple[pd.DataFrame, str, Side]]:
-    return [(videos, "video_id", sides[0]), (music, "music_id", sides[1])]
+        notes.append(f"{len(set(uploaders) - {''}):,} uploaders: priors from their training pairs")
+    table = pairs[["video_id", "music_id", "split"]]
+    return Collection(video_side, music_side, table, uploaders, genres), notes
 
 
 def _frames(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -131,7 +124,7 @@ def _side_frame(frame: pd.DataFrame, key: str, own: Path | None, pairs: Path | N
     return frame
 
 
-def _side(key: str, frame: pd.DataFrame, files: Mapping[str, str], tables: Tables, notes: list[str]) -> Side:
+def _side(key: str, frame: pd.DataFrame, files: Mapping[str, str], notes: list[str]) -> Side:
     """The rows of a side that have at least one field, their features, and the columns that mean nothing here."""
     if not files:
         raise ConfigError(f"--{key[:5]}-features: expected FIELD=FILE.npy or FIELD=COLUMN, found none.")
@@ -235,17 +228,16 @@ def _groups(pairs: pd.DataFrame, videos: pd.DataFrame, music: pd.DataFrame, grou
     raise ConfigError(f"--group: expected a column of the tables, found '{group}'.{suggest(group, names)}")
 
 
-def _uploaders(pairs: pd.DataFrame, videos: pd.DataFrame, kept: np.ndarray) -> np.ndarray | None:
+def _uploaders(pairs: pd.DataFrame, videos: pd.DataFrame) -> np.ndarray | None:
     """(V,) the uploader of each video that is kept; empty where unknown."""
     if "uploader_id" in videos:
-        return texts(videos.iloc[kept], "uploader_id", videos.attrs["place"], empty=True)
+        return texts(videos, "uploader_id", videos.attrs["place"], empty=True)
     if "uploader_id" not in pairs:
         return None
     named = pairs.assign(uploader_id=texts(pairs, "uploader_id", "pairs", empty=True)).query("uploader_id != ''")
     one = named.drop_duplicates(["video_id", "uploader_id"])
     again = one["video_id"].duplicated()
     if again.any():
-        raise DataError(
-            f"uploader_id: expected one uploader of each video, found two of '{one['video_id'][again].iloc[0]}'."
-        )
-    return one.set_index("video_id")["uploader_id"].reindex(videos["video_id"].iloc[kept], fill_value="").to_numpy()
+        video = one["video_id"][again].iloc[0]
+        raise DataError(f"uploader_id: expected one uploader of each video, found two of '{video}'.")
+    return one.set_index("video_id")["uploader_id"].reindex(videos["video_id"], fill_value="").to_numpy()
