@@ -7,18 +7,20 @@ a malformed header into a bare ``ValueError``. Errors here name the file, the li
 from __future__ import annotations
 
 import codecs
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
 
-from recbole_decm.errors import DataError
+from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.write import write_text
 
 FIELD_TYPES = ("token", "token_seq", "float", "float_seq")
+_BLOCK_CHARACTERS = 1 << 24
 
 
 class Format(NamedTuple):
@@ -33,8 +35,17 @@ class Format(NamedTuple):
 
     @classmethod
     def of(cls, config: Any) -> Format:
-        """That of a data set's config."""
-        return cls(config["field_separator"], config["seq_separator"], config["encoding"] or "utf-8")
+        """That of a data set's config.
+
+        Raises:
+            ConfigError: cells are separated by something else than one character, or parts of a cell by nothing.
+        """
+        cells, parts = str(config["field_separator"]), str(config["seq_separator"])
+        if len(cells) != 1 or not cells.isascii() or cells in '\r\n\0"':
+            raise ConfigError(f"field_separator: expected one character, such as a tab, found {cells!r}.")
+        if not parts or parts == cells:
+            raise ConfigError(f"seq_separator: expected a text other than field_separator, found {parts!r}.")
+        return cls(cells, parts, config["encoding"] or "utf-8")
 
     @property
     def codec(self) -> str:
@@ -47,10 +58,11 @@ PLAIN = Format()
 
 
 @contextmanager
-def _decoding(path: Path, form: Format) -> Iterator[None]:
-    """Turn bytes that are not of the encoding into a :class:`DataError` that names their line."""
+def _opened(path: Path, form: Format) -> Iterator[TextIO]:
+    """The text of a file; what cannot be read or decoded is a DataError."""
     try:
-        yield
+        with path.open(encoding=form.codec) as lines:
+            yield lines
     except UnicodeError as error:
         line, place = 1, str(error)
         try:  # the place in the whole file: a reader knows it in a block of the file
@@ -61,6 +73,41 @@ def _decoding(path: Path, form: Format) -> Iterator[None]:
             f"{path}, line {line}: expected text in {form.encoding}, found {place}. Set encoding to that of the file, "
             "such as latin-1 or utf-16."
         ) from error
+    except OSError as error:
+        raise DataError(f"{path}: expected an atomic file, but {error.strerror or error}.") from error
+
+
+def _count_lines(path: Path, form: Format, width: int) -> int:
+    """Lines below the header, without empty ones at the end; every line has ``width`` cells.
+
+    Raises:
+        DataError: names the first line with more or fewer cells, or with a NUL byte.
+    """
+    line = lines = 0  # read, and up to the last that is not empty
+    with _opened(path, form) as file:
+        while text := file.read(_BLOCK_CHARACTERS):
+            text += file.readline()
+            data = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+            ends = np.flatnonzero(data == 10)
+            ends = ends if text.endswith("\n") else np.append(ends, len(data))
+            if "\0" in text:
+                at = np.searchsorted(ends, np.argmin(data)) + line + 1
+                raise DataError(f"{path}, line {at}: expected text, found a NUL byte. Is the file damaged?")
+            separators = np.flatnonzero(data == ord(form.field_separator))
+            cells = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
+            filled = np.diff(ends, prepend=-1) > 1
+            kept = int(np.flatnonzero(filled)[-1]) + 1 if filled.any() else 0
+            if width > 1 and kept and lines < line:  # lines that looked like the empty end of the file
+                raise _odd_line(path, lines + 1, width, 0)
+            odd = np.flatnonzero((cells[:kept] != width) | (~filled[:kept] & (width > 1)))
+            if odd.size:
+                raise _odd_line(path, line + int(odd[0]) + 1, width, int(cells[odd[0]] * filled[odd[0]]))
+            lines, line = (line + kept if kept else lines), line + len(ends)
+    return max(0, lines - 1)
+
+
+def _odd_line(path: Path, line: int, width: int, found: int) -> DataError:
+    return DataError(f"{path}, line {line}: expected {width} cells, as the header has, found {found or 'none'}.")
 
 
 def read_header(path: Path, form: Format = PLAIN) -> dict[str, str]:
@@ -73,11 +120,12 @@ def read_header(path: Path, form: Format = PLAIN) -> dict[str, str]:
         DataError: the file is missing or empty, or a header cell is not ``name:type`` with a known type.
     """
     if not path.is_file():
+        found = "a folder" if path.is_dir() else "none"
         raise DataError(
-            f"{path}: expected an atomic file, found none. Check data_path, dataset and benchmark_filename."
+            f"{path}: expected an atomic file, found {found}. Check data_path, dataset and benchmark_filename."
         )
-    with _decoding(path, form), path.open(encoding=form.codec) as lines:
-        header = lines.readline().rstrip("\r\n")
+    with _opened(path, form) as lines:
+        header = lines.readline().rstrip("\n")
     if not header:
         raise DataError(f"{path}, line 1: expected a header such as 'video_id:token', found an empty line.")
     fields: dict[str, str] = {}
@@ -109,27 +157,25 @@ def read_columns(path: Path, fields: Sequence[str], form: Format = PLAIN) -> pd.
     """Read some columns of an atomic file as text, in file order, as plain Python strings.
 
     Raises:
-        DataError: a line has too many columns, or a cell of the file is missing where a line was cut short.
+        DataError: a line has more or fewer cells than the header, or cannot be decoded; names the line.
     """
     header = read_header(path, form)
-    names = [f"{name}:{header[name]}" for name in fields]
-    try:
-        with _decoding(path, form):
-            frame = pd.read_csv(
-                path,
-                sep=form.field_separator,
-                usecols=names,
-                dtype=str,
-                encoding=form.codec,
-                keep_default_na=False,
-                quoting=3,
-                na_filter=False,
-            )
-    except pd.errors.ParserError as error:
-        raise DataError(f"{path}: expected {len(header)} columns a line, but {str(error).strip()}.") from error
-    frame = frame[names].astype(object)
-    frame.columns = list(fields)
-    return frame
+    with _opened(path, form) as lines:
+        frame = pd.read_csv(
+            lines,
+            sep=form.field_separator,
+            header=0,
+            names=list(header),
+            index_col=False,
+            usecols=list(fields),
+            nrows=_count_lines(path, form, len(header)),
+            dtype=str,
+            keep_default_na=False,
+            na_filter=False,
+            quoting=csv.QUOTE_NONE,
+            skip_blank_lines=False,
+        )
+    return frame[list(fields)].astype(object)
 
 
 def split_cells(cells: Iterable[str], kind: str, separator: str = " ") -> list[list[str]]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recbole_decm.errors import DataError, ResourceError
+from recbole_decm.errors import ConfigError, DataError, ResourceError
+from recbole_decm.io import atomic
 from recbole_decm.io.atomic import (
     Format,
     parse_floats,
@@ -52,6 +53,70 @@ def test_bad_header(tmp_path, head, message):
 def test_missing_file(tmp_path):
     with pytest.raises(DataError, match="expected an atomic file, found none"):
         read_header(tmp_path / "none.inter")
+    with pytest.raises(DataError, match="expected an atomic file, found a folder"):
+        read_header(tmp_path)
+
+
+@pytest.fixture(params=[1, 9, 1 << 24], ids=lambda size: f"blocks of {size}")
+def blocks(request, monkeypatch):
+    """Lines are counted in blocks, which end anywhere."""
+    monkeypatch.setattr(atomic, "_BLOCK_CHARACTERS", request.param)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"1\t2\n3\t4\t5\n", "line 3: expected 2 cells, as the header has, found 3"),
+        (b"1\t2\t3\n1\t2\t3\n", "line 2: expected 2 cells, as the header has, found 3"),  # pandas: an index
+        (b"1\t2\n3\n5\t6\n", "line 3: expected 2 cells, as the header has, found 1"),
+        (b"1\t2\n\n5\t6\n", "line 3: expected 2 cells, as the header has, found none"),
+        (b"1\t2\n\n\n\n\n\n5\t6\n", "line 3: expected 2 cells, as the header has, found none"),
+        (b"1\t2\n5\rx\t6\n", "line 3: expected 2 cells, as the header has, found 1"),
+        (b"1\t2\n3\t4\x00\n", "line 3: expected text, found a NUL byte"),
+        (b"1\t2\n3\t4\n5\t\xff\n", "line 4: expected text in utf-8, found byte 0xff"),
+    ],
+)
+def test_bad_lines_are_named(tmp_path, blocks, body, message):
+    path = tmp_path / "a.inter"
+    path.write_bytes(b"a:token\tb:token\n" + body)
+    with pytest.raises(DataError, match=message):
+        read_columns(path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b"", []),
+        (b"1\t2\n3\t4", ["2", "4"]),
+        (b"1\t2\r\n3\t4\r\n", ["2", "4"]),
+        (b"1\t2\n3\t4\n\n\r\n\n", ["2", "4"]),
+        (b'1\t"2\n3\t4"\n', ['"2', '4"']),
+        (b"\t\n3\t\n", ["", ""]),
+        (b"1\tNA\n2\t#\n", ["NA", "#"]),
+        (b"1\t" + 300_000 * b"x" + b"\n2\ty\n", [300_000 * "x", "y"]),
+    ],
+)
+def test_lines_as_they_are(tmp_path, blocks, body, found):
+    path = tmp_path / "a.inter"
+    for mark in (b"", b"\xef\xbb\xbf"):
+        path.write_bytes(mark + b"a:token\tb:token\n" + body)
+        assert read_columns(path, ["b"])["b"].tolist() == found
+
+
+def test_an_empty_line_of_one_column_is_an_empty_cell(tmp_path, blocks):
+    (tmp_path / "a.item").write_text("a:token\n\nx\n\n\ny\n\n")
+    assert read_columns(tmp_path / "a.item", ["a"])["a"].tolist() == ["", "x", "", "", "y"]
+
+
+def test_other_formats(tmp_path):
+    path = tmp_path / "a.inter"
+    path.write_text("a:token;b:token_seq\n曲;x|ü\n", encoding="utf-16")
+    form = Format.of({"field_separator": ";", "seq_separator": "|", "encoding": "utf-16"})
+    assert read_columns(path, ["b", "a"], form).values.tolist() == [["x|ü", "曲"]]
+    with pytest.raises(ConfigError, match=r"field_separator: expected one character.*found '\\\\s\+'"):
+        Format.of({"field_separator": r"\s+", "seq_separator": " ", "encoding": None})
+    with pytest.raises(ConfigError, match="seq_separator: expected a text other than field_separator"):
+        Format.of({"field_separator": " ", "seq_separator": " ", "encoding": None})
 
 
 def test_require_fields(tmp_path):
