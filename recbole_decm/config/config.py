@@ -33,6 +33,7 @@ from recbole_decm.config.values import (
 from recbole_decm.data.inputs import Needs
 from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.io.shipped import shipped
+from recbole_decm.io.write import mend
 from recbole_decm.model.fusions import READS_GENRES
 from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.parallel import group
@@ -156,6 +157,7 @@ class DecCMConfig(Config):
         if given is None:
             places.append(shipped("dataset_atomic"))
         for place in places:
+            mend(place)
             if (place / dataset).is_dir():
                 return place / dataset
         names = sorted({path.name for place in places if place.is_dir() for path in place.iterdir() if path.is_dir()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -50,12 +49,6 @@ def make(entry: DataEntry, seed: int, out: Path, progress: Callable[[int], None]
         parts = entry.import_released
         import_released(parts.ugc, parts.pgc, name, folder, overwrite=True, show_progress=False)
     write_text(folder / f"{name}.json", json.dumps(_source(entry, seed), indent=2) + "\n")
-
-
-def remove_unfinished(out: Path) -> None:
-    """Remove what a process that was killed left half written."""
-    for path in (out / "data").glob(".writing-*"):
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def needed_bytes(specification: Specification, out: Path) -> int:

@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError
-from recbole_decm.experiments.data import needed_bytes, remove_unfinished
+from recbole_decm.experiments.data import needed_bytes
 from recbole_decm.experiments.spec import Specification
 from recbole_decm.io.version import __version__
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import mend, write_text
 from recbole_decm.report.results import FORMAT_VERSION, require_format
 
 SPECIFICATION = "specification.yaml"
@@ -65,7 +65,7 @@ def opened(out: Path, specification: Specification, cells: int, update: bool) ->
         _check_space(out, specification, cells)
         _claim(out, specification, update)
         shutil.rmtree(out / RUNNING, ignore_errors=True)
-        remove_unfinished(out)
+        mend(out / "data")
         yield
     finally:
         shutil.rmtree(out / RUNNING, ignore_errors=True)

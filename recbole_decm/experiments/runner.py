@@ -17,6 +17,7 @@ from recbole_decm.experiments.cells import Cell, ResolvedCell
 from recbole_decm.experiments.jobs import Engine, Task, Workers, run_tasks
 from recbole_decm.experiments.progress import Progress
 from recbole_decm.experiments.spec import Specification
+from recbole_decm.io.csv_text import csv_text
 from recbole_decm.io.write import write_text
 from recbole_decm.report.results import row_of
 
@@ -95,7 +96,7 @@ class Run:
         """``results.csv``: one row for each cell that has ended."""
         found = [cell for cell in (folder.read_cell(self.out, one.key) for one in self.cells) if cell is not None]
         if found:
-            write_text(self.out / "results.csv", pd.DataFrame(map(row_of, found)).to_csv(index=False))
+            write_text(self.out / "results.csv", csv_text(pd.DataFrame(map(row_of, found))))
 
     def _values(self, cell: Cell) -> dict[str, Any]:
         """Config values of a cell, with seed and folders."""

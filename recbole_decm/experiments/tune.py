@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from recbole_decm.experiments.hashes import all_hashes
 from recbole_decm.experiments.jobs import Task, Workers, run_tasks
 from recbole_decm.experiments.spec import RESERVED, Range, distributions_of
 from recbole_decm.io.digest import of_texts
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import scratch_folder, write_text
 from recbole_decm.report.html import figures_page
 
 _FEWEST_SCORES = 4
@@ -81,7 +80,7 @@ def tune(
     def next_task() -> Task | None:
         if not state.may_start():
             return None
-        place = Path(scratch) / str(state.started)
+        place = scratch / str(state.started)
         job = search.trial_job(
             study, model, dataset, {**full, "checkpoint_dir": str(place / "checkpoints")}, str(place)
         )
@@ -93,7 +92,7 @@ def tune(
         state.ended()
         on_trial(search.used_trials(opened)[0], error)
 
-    with tempfile.TemporaryDirectory(prefix="recbole-decm-tune-") as scratch, Workers(jobs) as workers:
+    with scratch_folder(out) as scratch, Workers(jobs) as workers:
         run_tasks(next_task, workers, tick)
     best = search.best_of(opened)
     if best is None:

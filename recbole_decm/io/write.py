@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-import glob
+import json
 import os
+import re
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,8 @@ except ImportError:  # Windows: what a killed run left is not told from what ano
     fcntl = None  # type: ignore[assignment]
 
 _SUFFIX = ".writing"
+_WORK = ".writing-"
+_MOVES = ".moves"
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, None}  # numpy's has no number
 
 
@@ -40,7 +43,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         folder = Path(tempfile.gettempdir()) if special else target.parent
         folder.mkdir(parents=True, exist_ok=True)
         start = f".{os.fsencode(target.name)[:200].decode(errors='ignore')}."
-        _remove_orphans(folder, start)
+        _remove_orphans(folder)
         handle, name = _new_file(folder, start)
     try:
         with _in_one_line(shown, only_the_disk=True):
@@ -93,15 +96,29 @@ def _new_file(folder: Path, start: str) -> tuple[int, str]:
         os.close(handle)
 
 
-def _remove_orphans(folder: Path, start: str) -> None:
+def _remove_orphans(folder: Path) -> None:
     """Remove temporary files whose writer is gone: nobody holds their lock."""
-    if fcntl is None:
-        return
-    for left in folder.glob(f"{glob.escape(start)}*{_SUFFIX}"):
-        with suppress(OSError), left.open("rb") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for left in folder.glob(f".*{_SUFFIX}"):
+        if re.fullmatch(rf"\..+\.[a-z0-9_]{{8}}\{_SUFFIX}", left.name):
+            with suppress(OSError), _held(left):
                 left.unlink()
+
+
+@contextmanager
+def _held(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock of a file or folder, which the system frees with the process.
+
+    Raises:
+        OSError: another process holds it, or there are no locks here: Windows, some file systems.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -111,32 +128,132 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Path]]:
-    """Fill temporary folders that take the place of ``folders`` at the end, or vanish if anything fails.
+def scratch_folder(place: Path) -> Iterator[Path]:
+    """A folder in ``place`` that vanishes at the end, or, where this process is killed, when the next one is made.
 
     Raises:
-        ConfigError: a folder exists and ``overwrite`` is not set.
         ResourceError: the place cannot be written to, or the disk is full.
     """
-    existing = [folder for folder in folders if folder.exists()]
-    if existing and not overwrite:
-        raise ConfigError(
-            f"--out: expected a new folder, found {existing[0]}. Choose another --name, or add --overwrite."
-        )
-    place = folders[0].parent
-    with _in_one_line(place, "into it"):
+    with _in_one_line(place, "into it"), ExitStack() as owner:
         place.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=place, prefix=".writing-"))
-    try:
-        with _in_one_line(place, "into it", only_the_disk=True):
-            yield [work / folder.name for folder in folders]
+        with _alone_in(place):
+            _mend(place)
+            work = Path(tempfile.mkdtemp(dir=place, prefix=_WORK))
+            with suppress(OSError):
+                owner.enter_context(_held(work))
+        owner = owner.pop_all()
+    with owner:
+        try:
+            with _in_one_line(place, "into it", only_the_disk=True):
+                yield work
+        finally:
+            if not (work / _MOVES).exists():  # else the renames that failed are for the next process
+                shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Path]]:
+    """Fill temporary folders that take the place of ``folders``, all of one place, at the end; or vanish if anything
+    fails.
+
+    What is there stays until all that is new is whole and on the disk. Of several processes that fill the same folders,
+    one succeeds without ``overwrite``. What a killed process left is removed, and its renames, once begun, are ended by
+    the next process here, or by :func:`mend`.
+
+    Raises:
+        ConfigError: a folder exists and ``overwrite`` is not set; something else than a folder has its name.
+        ResourceError: the place cannot be written to, or the disk is full.
+    """
+    place = folders[0].parent
+    mend(place)
+    _require_free(folders, overwrite)
+    with scratch_folder(place) as work:
+        yield [work / folder.name for folder in folders]
         with _in_one_line(place, "into it"):
-            for folder in folders:
-                if folder.exists():
-                    folder.rename(work / f"{folder.name}.old")
-                (work / folder.name).rename(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+            _sync(work)
+            with _alone_in(place):
+                _require_free(folders, overwrite)
+                moves = work / _MOVES
+                write_text(moves, json.dumps([folder.name for folder in folders]))
+                _sync(work, whole=False)
+                try:
+                    _move(work)
+                except ResourceError:
+                    moves.unlink()
+                    raise
+                moves.unlink()
+
+
+def mend(place: Path) -> None:
+    """End what killed processes have begun in a folder: renames of new data sets, and what they left behind."""
+    with suppress(OSError):
+        if any(place.glob(f"{_WORK}*")):
+            with _alone_in(place):
+                _mend(place)
+
+
+def _mend(place: Path) -> None:
+    for work in place.glob(f"{_WORK}*"):
+        with suppress(OSError, ValueError, ResourceError), _held(work):
+            if (work / _MOVES).is_file():
+                _move(work)
+            shutil.rmtree(work)
+
+
+def _move(work: Path) -> None:
+    """Put each new folder into its place and the old one out of it. May be killed anywhere, and begun again.
+
+    Raises:
+        ResourceError: a folder cannot be moved, and all are back where they were.
+        OSError: nor could they be moved back.
+    """
+    target, done = work.parent, []
+    try:
+        for name in json.loads((work / _MOVES).read_text(encoding="utf-8")):
+            new, target = work / name, work.parent / name
+            if new.exists():
+                old = Path(tempfile.mkdtemp(dir=work, prefix=".old-"), name)
+                for pair in [(target, old)] * target.exists() + [(new, target)]:
+                    os.rename(*pair)
+                    done.append(pair)
+        _sync(work.parent, whole=False)
+    except OSError as error:
+        for before, after in reversed(done):
+            os.rename(after, before)
+        raise ResourceError(
+            f"{target}: expected to put the new folder there, but {error.strerror or error}."
+        ) from error
+
+
+def _require_free(folders: list[Path], overwrite: bool) -> None:
+    for folder in folders:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ConfigError(f"--out: expected a folder, or nothing, at {folder}, found something else. Move it away.")
+        if folder.exists() and not overwrite:
+            raise ConfigError(
+                f"--out: expected a new folder, found {folder}. Choose another --name, or add --overwrite."
+            )
+
+
+@contextmanager
+def _alone_in(place: Path) -> Iterator[None]:
+    """Be the only process that makes, mends or renames folders here, where the system has locks."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            stack.enter_context(_held(place, wait=True))
+        yield
+
+
+def _sync(folder: Path, whole: bool = True) -> None:
+    """Have the disk keep a folder's names, and all that is below it."""
+    if fcntl is None:  # Windows opens no folders
+        return
+    for path in [folder, *(folder.rglob("*") if whole else ())]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def take(folder: Path | str, stem: str, suffix: str = "") -> Path:

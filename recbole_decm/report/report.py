@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from recbole_decm.io.csv_text import csv_text
 from recbole_decm.io.write import write_text
 from recbole_decm.metrics.names import smaller_is_better
 from recbole_decm.report.comparisons import compare_all
@@ -33,7 +34,7 @@ def write_report(folder: Path, options: ReportOptions) -> None:
     table = build_table(results, tests, metrics, compared, options.baseline)
     page = render_page(results, options, tests, table, compared, references(results, tests, options))
     texts = {
-        "significance.csv": compared.to_csv(index=False),
+        "significance.csv": csv_text(compared),
         "table.md": to_markdown(table, options.title),
         "table.tex": to_latex(table, options.title),
         "report.html": page,

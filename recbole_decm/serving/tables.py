@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from recbole_decm.errors import ConfigError
+from recbole_decm.io.csv_text import csv_text
 from recbole_decm.io.write import replacing
 
 
@@ -27,7 +28,7 @@ class Csv:
 
     def write(self, frame: pd.DataFrame) -> None:
         header = not self._started
-        frame.to_csv(self._stream, index=False, header=header, float_format="%.7g", lineterminator="\n")
+        self._stream.write(csv_text(frame, header, float_format="%.7g"))
         self._started = True
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from logging import getLogger
 from pathlib import Path
@@ -18,6 +17,7 @@ from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.io import digest
 from recbole_decm.io.version import __version__
+from recbole_decm.io.write import scratch_folder
 from recbole_decm.model.cmvae import DecCMTeacher
 from recbole_decm.model.decm import DecCM
 from recbole_decm.model.distillation import ProfessionalPairs
@@ -98,17 +98,15 @@ def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
 
 def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -> None:
     getLogger().info(f"Teacher: training DecCMTeacher on {config['dataset']}, to be kept as {path}")
-    place, folder = config["checkpoint_dir"], path.with_suffix(".running")
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed: who holds the lock owns the folder
-    config["checkpoint_dir"] = str(folder)
-    try:
-        trained = fit(config)
+    place = config["checkpoint_dir"]
+    with scratch_folder(path.parent) as folder:
+        config["checkpoint_dir"] = str(folder)
+        try:
+            trained = fit(config)
+        except KeyboardInterrupt as stop:
+            stop.args = ("the teacher was not finished: nothing is kept",)
+            raise
         content = read_checkpoint(trained.trainer.saved_model_file)
-    except KeyboardInterrupt as stop:
-        stop.args = ("the teacher was not finished: nothing is kept",)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     content = {key: value for key, value in content.items() if key not in ("format", "format_version", "training")}
     content["config"]["checkpoint_dir"] = place
     write_checkpoint(path, {**content, "valid": dict(trained.valid_result or {})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ import threading
 import pytest
 
 from recbole_decm.errors import ConfigError, ResourceError
-from recbole_decm.io.write import make_folder, replacing, replacing_folders, write_text
+from recbole_decm.io.write import make_folder, mend, replacing, replacing_folders, scratch_folder, write_text
 
 
 def names(folder) -> list[str]:
@@ -149,7 +150,17 @@ def test_many_writers_of_one_file(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "000000399" * 100 and names(tmp_path) == ["a.txt"]
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp_path):
+def test_what_a_killed_writer_left_beside_another_file_is_removed(tmp_path):
+    """As of a checkpoint, whose name no other run will take; but nothing that is somebody else's."""
+    others = [".a.txt.writing", ".a.b.writing", "a.txt.abcdefgh.writing", ".a.txt.ABCDEFGH.writing"]
+    for name in [*others, ".run-1.pth.abcd_ef1.writing"]:
+        (tmp_path / name).touch()
+    (tmp_path / ".a.abcdefgh.writing").symlink_to(tmp_path / "a.txt")
+    write_text(tmp_path / "b.txt", "text")
+    assert names(tmp_path) == sorted([*others, ".a.abcdefgh.writing", "b.txt"])
+
+
+def test_what_a_killed_writer_left_is_is_removed_and_what_another_writes_is_not(tmp_path):
     code = (
         "import os, signal, sys\nfrom recbole_decm.io.write import replacing\n"
         "with replacing(sys.argv[1]) as name:\n    name.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
@@ -176,3 +187,157 @@ def test_folders_take_their_places_together(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing_folders(targets, overwrite=True):
         raise ZeroDivisionError
     assert names(tmp_path) == ["one", "two"] and names(targets[1]) == ["new"]
+
+
+def fill(folders, text: str) -> None:
+    for folder in folders:
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "a.txt").write_text(text)
+
+
+def texts(targets) -> list[str | None]:
+    return [(t / "deep" / "a.txt").read_text() if (t / "deep" / "a.txt").is_file() else None for t in targets]
+
+
+def in_child(work) -> int:
+    """How a child that does some work ends: 0, or minus the signal."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+STEPS = ("fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "open")
+
+
+def kill_at(step: int, after: bool) -> None:
+    """End this process at a step of the system, before or after it is done."""
+    left = [step]
+
+    def killing(real):
+        def call(*args, **given):
+            left[0] -= 1
+            if not left[0] and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            try:
+                return real(*args, **given)
+            finally:
+                if not left[0]:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+    os.fsync = lambda handle: None  # what the disk keeps is not what is tested
+    for name in STEPS:
+        setattr(os, name, killing(getattr(os, name)))
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["overwriting", "new"])
+@pytest.mark.parametrize("after", [True, False], ids=["after a step", "before a step"])
+def test_a_kill_at_any_step_loses_nothing(tmp_path, before, after):
+    """All are old or all are new, once the next process has looked; and nothing else is left."""
+    found = set()
+    for step in range(1, 200):
+        place = tmp_path / str(step)
+        targets = [place / "one", place / "two"]
+        if before:
+            fill(targets, "old")
+
+        def work(targets=targets, step=step):
+            kill_at(step, after)
+            with replacing_folders(targets, overwrite=True) as folders:
+                fill(folders, "new")
+
+        ended = in_child(work)
+        mend(place)
+        found.add(tuple(texts(targets)))
+        assert not place.exists() or names(place) in ([], ["one", "two"])
+        if not ended:
+            break
+    assert step > 40 and found == {("old", "old") if before else (None, None), ("new", "new")}
+
+
+@pytest.mark.parametrize("failing", range(1, 5))
+def test_folders_that_cannot_be_moved_are_moved_back(tmp_path, monkeypatch, failing):
+    targets = [tmp_path / "one", tmp_path / "two"]
+    fill(targets, "old")
+    real, left = os.rename, [failing]
+
+    def rename(*pair):
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        real(*pair)
+
+    monkeypatch.setattr(os, "rename", rename)
+    refused = pytest.raises(ResourceError, match=r"(one|two): expected to put the new folder there, but Device")
+    with refused, replacing_folders(targets, overwrite=True) as folders:
+        fill(folders, "new")
+    assert texts(targets) == ["old", "old"] and names(tmp_path) == ["one", "two"]
+
+
+def test_folders_that_can_be_moved_neither_way_are_kept_for_the_next_process(tmp_path, monkeypatch):
+    targets = [tmp_path / "one", tmp_path / "two"]
+    fill(targets, "old")
+    real, left = os.rename, [2]
+
+    def rename(*pair):
+        left[0] -= 1
+        if left[0] <= 0:
+            raise OSError(errno.EIO, "Input/output error")
+        real(*pair)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(ResourceError), replacing_folders(targets, overwrite=True) as folders:
+        fill(folders, "new")
+    mend(tmp_path)
+    assert texts(targets) == [None, "old"]
+    monkeypatch.undo()
+    mend(tmp_path)
+    assert texts(targets) == ["new", "new"] and names(tmp_path) == ["one", "two"]
+
+
+def test_of_many_that_fill_a_new_folder_one_succeeds(tmp_path):
+    targets, start = [tmp_path / "one", tmp_path / "two"], threading.Barrier(8)
+    found = []
+
+    def work(number):
+        try:
+            with replacing_folders(targets, overwrite=False) as folders:
+                fill(folders, f"{number}")
+                start.wait(10)
+            found.append(number)
+        except ConfigError as error:
+            assert "expected a new folder, found" in str(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(found) == 1 and texts(targets) == [f"{found[0]}"] * 2 and names(tmp_path) == ["one", "two"]
+
+
+def test_folders_that_are_filled_by_others_are_left_alone(tmp_path):
+    with replacing_folders([tmp_path / "one"], overwrite=False) as first:
+        fill(first, "first")
+        with replacing_folders([tmp_path / "two"], overwrite=False) as second, scratch_folder(tmp_path) as third:
+            fill([*second, third], "other")
+        assert texts(first) == ["first"]
+    assert names(tmp_path) == ["one", "two"]
+
+
+def test_something_else_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    for name in ("file", "link"):
+        refused = pytest.raises(ConfigError, match=f"expected a folder, or nothing, at .*{name}")
+        with refused, replacing_folders([tmp_path / name], overwrite=True):
+            pass
+    refused = pytest.raises(ResourceError, match=r"file: expected to write into it, but (Not a directory|File exists)")
+    with refused, scratch_folder(tmp_path / "file"):
+        pass
+    assert names(tmp_path) == ["file", "link"]
