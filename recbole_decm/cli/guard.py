@@ -22,6 +22,15 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
     try:
         with _ends_at_sigterm():
             work()
+            sys.stdout.flush()
+    except OSError as error:  # of a file that no one looked after, or of standard output: a closed pipe, a full disk
+        if debug:
+            raise
+        where = error.filename or "standard output"
+        print(f"error: {where}: expected to read or write it, but {error.strerror or error}.", file=sys.stderr)
+        if error.filename is None:  # Python flushes once more as it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 2
     except DecCMError as error:
         if debug:
             raise

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from recbole_decm.cli.guard import guarded
+from recbole_decm.errors import ConfigError
 from recbole_decm.io.version import __version__
 
 # Commands by module, imported when they are used, so that --help answers at once.
@@ -80,6 +81,13 @@ def main_group() -> None:
     """Deconfounded cross-modal matching for background-music recommendation, on RecBole."""
 
 
+def _in_one_line(error: click.ClickException) -> str:
+    """What click has against the command line, and where to read more."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    more = f" See {context.command_path} --help." if context else ""
+    return " ".join(error.format_message().split()) + more
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of ``recbole-decm``. ``--debug`` anywhere shows tracebacks."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -94,8 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except click.exceptions.Exit as done:
             status = done.exit_code
         except click.ClickException as error:
-            error.show()
-            status = 2
+            raise ConfigError(_in_one_line(error)) from error
         except click.Abort as abort:  # click's word for Ctrl-C
             cause = abort.__cause__
             raise cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt() from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader
 from tabulate import tabulate
+
+from recbole_decm.report.html import render
 
 COLOURS = ("#1f5a94", "#c8553d", "#3a7d44", "#8e5ea2", "#d19a1f", "#2a9d9d", "#a23b6a", "#6b705c")
 
@@ -70,7 +71,6 @@ class FirstLook:
 
     def page(self) -> str:
         """A page of a few kilobytes that needs nothing beside itself: the genres of every model's lists as bars."""
-        environment = Environment(loader=PackageLoader("recbole_decm.report", "templates"), autoescape=True)
         rows = [("true choices", self.truth), *((look.model, look.shares) for look in self.looks)]
         colours = [COLOURS[i % len(COLOURS)] for i in range(len(self.genres))]
-        return environment.get_template("first_look.html.j2").render(look=self, rows=rows, colours=colours)
+        return render("first_look.html.j2", look=self, rows=rows, colours=colours)

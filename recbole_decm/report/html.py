@@ -6,18 +6,19 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _ROOM = "recbole_decm.report"
 
 
 def render(template: str, **context: Any) -> str:
-    """A template of this room, filled in; ``plotly``, ``style`` and ``script`` are there for all."""
+    """A template of this room, filled in; all extend ``page.html.j2``, and every text in them is escaped."""
     return _environment().get_template(template).render(**context)
 
 
@@ -25,7 +26,8 @@ def figures_page(title: str, lead: str, figures: Mapping[str, go.Figure]) -> str
     """A page of figures, each under its heading. Title, lead and headings are shown as they are."""
     named = {f"figure-{i}": figure for i, figure in enumerate(figures.values())}
     places = dict(zip(named, figures, strict=True))
-    return render("figures.html.j2", title=title, lead=lead, places=places, figures_data=figures_json(named))
+    data = {"figures_data": figures_json(named), "curves_data": script_safe("[]")}
+    return render("figures.html.j2", title=title, lead=lead, places=places, **data)
 
 
 def figures_json(figures: Mapping[str, go.Figure]) -> Markup:
@@ -50,8 +52,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(plotly=Markup(get_plotlyjs()), style=_asset("report.css"), script=_asset("report.js"))
+    environment.globals.update(plotly=_plotly, asset=_asset)
     return environment
+
+
+def _plotly() -> Markup:
+    from plotly.offline import get_plotlyjs  # not every page has figures
+
+    return Markup(get_plotlyjs())
 
 
 def _asset(name: str) -> Markup:

@@ -37,7 +37,7 @@ def test_the_command_writes_a_small_page_of_its_own(small, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "DecCMPlus" in shown and "How to read it" in shown and str(tmp_path / "look.html") in shown
     page = (tmp_path / "look.html").read_text(encoding="utf-8")
-    assert len(page) < 20_000 and "http" not in page and "<script" not in page
+    assert len(page) < 20_000 and "://" not in page and "<script" not in page
     assert page.count('class="bar"') == 4
 
 
