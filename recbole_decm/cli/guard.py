@@ -26,7 +26,7 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
     except OSError as error:  # of a file that no one looked after, or of standard output: a closed pipe, a full disk
         if debug:
             raise
-        where = error.filename or "standard output"
+        where = error.filename or "a file or standard output"
         print(f"error: {where}: expected to read or write it, but {error.strerror or error}.", file=sys.stderr)
         if error.filename is None:  # Python flushes once more as it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -36,7 +36,8 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
             raise
         rank = os.environ.get("RANK", "0")  # of torchrun, whose processes all have the same config
         if rank == "0" or not isinstance(error, ConfigError):
-            print(f"error: {error}" if rank == "0" else f"error (rank {rank}): {error}", file=sys.stderr)
+            told = " ".join(str(error).splitlines())
+            print(f"error: {told}" if rank == "0" else f"error (rank {rank}): {told}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if debug or error.name != "recbole":
