@@ -1,0 +1,1 @@
+"""Videos and music to features: decoding in a process of its own, extractors in one table, and their cards."""
