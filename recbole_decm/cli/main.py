@@ -18,7 +18,8 @@ COMMANDS = {
     "run": ("recbole_decm.cli.run", "run_command", "Train and test one model."),
     "compare": ("recbole_decm.cli.compare", "compare_command", "Train several models and print one table."),
     "evaluate": ("recbole_decm.cli.evaluate", "evaluate_command", "Metrics of a checkpoint."),
-    "recommend": ("recbole_decm.cli.recommend", "recommend_command", "The top music for many videos, as CSV."),
+    "recommend": ("recbole_decm.cli.recommend", "recommend_command", "The top tracks for many videos, as a table."),
+    "embed": ("recbole_decm.cli.embed", "embed_command", "The vectors of tracks and videos as .npy."),
     "audit": ("recbole_decm.cli.audit", "audit_command", "Does the adjustment of a checkpoint do anything?"),
     "teacher-sweep": (
         "recbole_decm.cli.teacher_sweep",

@@ -76,6 +76,19 @@ def open_with_videos(
     Raises:
         DecCMError: bad checkpoint, config, data or file of videos.
     """
+    if choice.uploaders is not None and choice.file is None:
+        raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
+    content = read_checkpoint(checkpoint)
+    config = restored_config(content, arguments)
+    if choice.file is not None or ranks_new_videos(config):
+        return open_new_videos(checkpoint, choice, arguments)
+    return _of_known_videos(content, config, checkpoint, choice.split)
+
+
+def open_new_videos(
+    checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
+) -> tuple[Recommender, Videos]:
+    """As :func:`open_with_videos`, for a checkpoint of a model that ranks tracks for new videos."""
     if choice.file is not None:
         recommender = open_recommender(checkpoint, arguments)
         model = recommender.model
@@ -84,13 +97,9 @@ def open_with_videos(
         return recommender, open_videos(choice.file, model.visual.dim, choice.uploaders, model.num_groups)
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
-    if choice.uploaders is not None:
-        raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
-    if not ranks_new_videos(config):
-        return _of_known_videos(content, config, checkpoint, choice.split)
+    content_model(config)
     recommender, splits = _of_dataset(content, config, checkpoint)
-    dataset = splits.dataset
-    tokens = dataset.field2id_token[dataset.uid_field]
+    tokens = splits.dataset.field2id_token[splits.dataset.uid_field]
     return recommender, DatasetVideos(recommender.model, _videos_of(splits, choice.split), tokens)
 
 

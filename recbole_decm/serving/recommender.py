@@ -51,12 +51,13 @@ class Recommender(Lists):
     def top(self, videos: VideoBlock, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """As of :class:`Lists`. With an index the search is approximate, unless some tracks are not allowed."""
         if self.index is not None and allowed is None:
-            return self.index.search(self._queries(videos), k)
+            return self.index.search(self.query_vectors(videos), k)
         chosen = None if allowed is None else torch.from_numpy(allowed).to(self.model.device)
         scores, rows = exact_top_k(self.model, self.music, videos.visual, videos.uploaders, k, chosen)
         return scores.cpu().numpy(), rows.cpu().numpy()
 
-    def _queries(self, videos: VideoBlock) -> np.ndarray:
+    def query_vectors(self, videos: VideoBlock) -> np.ndarray:
+        """(B, E) float32 of a block of videos, whose dot products with :attr:`music` rank as the model does."""
         return query_vectors(self.model, videos.visual, videos.uploaders).float().cpu().numpy()
 
     def check_preferences(self, what: str) -> None:
@@ -130,7 +131,7 @@ class Recommender(Lists):
             raise ConfigError(f"--index: expected exact, since {self.model.why_no_dot_product}, found {options.kind}.")
         index = self._obtain_index(options, file, on_rows)
         sample = videos.sample(RECALL_SAMPLE)
-        queries = self._queries(sample)
+        queries = self.query_vectors(sample)
         exact = exact_top_k(self.model, self.music, sample.visual, sample.uploaders, k)[1].cpu().numpy()
         indexes.calibrate(index, queries[::2], exact[::2], target)
         held_out = slice(1, None, 2) if len(queries) > 1 else slice(None)
@@ -142,14 +143,14 @@ class Recommender(Lists):
         count, dim = self.music.count, self.music.dim
         if file is None:
             return build_index(self.music, count, dim, options, on_rows)
-        owner = {**self._owner(), "kind": options.kind}
+        owner = {**self.owner(), "kind": options.kind}
         if file.exists():
             return load_index(file, owner, count, dim)
         index = build_index(self.music, count, dim, options, on_rows)
         save_index(index, file, owner)
         return index
 
-    def _owner(self) -> dict[str, str]:
+    def owner(self) -> dict[str, str]:
         """What the catalogue's vectors depend on."""
         settings = asdict(self.model.settings)
         if not self.model.adjustment.tracks_hold_prior:
