@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from recbole.config import Config
@@ -39,6 +40,9 @@ from recbole_decm.model.objectives import OBJECTIVES
 from recbole_decm.parallel import group
 from recbole_decm.parallel.processes import Processes
 from recbole_decm.parallel.share import Share
+
+_NO_MODELS = ("recbole_decm.", "torch.", "builtins", "abc", "typing")
+"""Modules whose classes read no keys."""
 
 
 class DecCMConfig(Config):
@@ -116,7 +120,7 @@ class DecCMConfig(Config):
             raise ConfigError(f"{missing}: expected a name, found none. Give --{missing}=NAME.")
         if isinstance(model, str):
             return model, registry.model_class(model), str(dataset)
-        return model.__name__, model, str(dataset)
+        return registry.name_of(model), model, str(dataset)
 
     def _load_internal_config_dict(self, model, model_class, dataset):
         ours = shipped("properties")
@@ -125,10 +129,9 @@ class DecCMConfig(Config):
             RECBOLE_PROPERTIES / "dataset" / "sample.yaml",
             ours / "overall.yaml",
         ]
-        models = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", ours / "model" / f"{model}.yaml"]
         base_values = merge(*(read_yaml(path) for path in base))
-        model_values = merge(*(read_yaml(path) for path in models if path.is_file()))
-        self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | _keys_read_by(model_class)
+        model_values = merge(*(read_yaml(path) for path in registry.settings_files(model, model_class)))
+        self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | keys_read_by(model_class)
         self._known_keys |= {key for group in self.parameters.values() for key in group}
         for where, values in self._given:
             self._check(values, where)
@@ -261,19 +264,29 @@ def _plain(value: object) -> object:
     return str(value)
 
 
-def _keys_read_by(model_class: type) -> set[str]:
-    """Keys a model of RecBole reads beyond its YAML; ours read none.
+def keys_read_by(model_class: type) -> set[str]:
+    """Keys a model of RecBole, or of other people, reads beyond its YAML; ours read none.
 
     RecBole has no list of them (``reg_weight`` of one model is nothing to another), so the sources of the model and
-    its trainer are searched for ``config["key"]``.
+    its trainer are searched for ``config["key"]``. Typed settings say themselves what they read.
     """
     if model_class.__module__.startswith("recbole_decm."):
         return set()
     from recbole.utils import get_trainer
 
-    modules = {inspect.getmodule(base) for base in model_class.__mro__ if base.__module__.startswith("recbole.")}
+    bases = [base for base in model_class.__mro__ if not base.__module__.startswith(_NO_MODELS)]
+    modules = {inspect.getmodule(base) for base in bases}
     modules.add(inspect.getmodule(get_trainer(model_class.type, model_class.__name__)))
-    return set(_read_keys(inspect.getsource(module) for module in modules if module))
+    settings = getattr(model_class, "settings_class", None)
+    typed = set() if settings is None else set(settings.__pydantic_fields__)
+    return typed | set(_read_keys(_source(module) for module in modules if module))
+
+
+def _source(module: ModuleType) -> str:
+    try:
+        return inspect.getsource(module)
+    except OSError:  # of a class that was typed at a prompt
+        return ""
 
 
 def _read_keys(sources: Iterable[str]) -> Iterable[str]:

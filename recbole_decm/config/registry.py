@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import pkgutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,10 @@ import recbole
 import recbole.evaluator.register as recbole_metrics
 from recbole.utils import get_model
 
+from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES
 from recbole_decm.errors import ConfigError, suggest
+from recbole_decm.io.shipped import shipped
+from recbole_decm.model.base import is_recommender
 
 BASELINES = {
     "Ridge": "recbole_decm.model.baselines.fitted",
@@ -51,13 +56,15 @@ def recbole_model_names() -> list[str]:
 
 
 def model_class(name: str) -> Any:
-    """The class of a model by its name, ours first.
+    """The class of a model by its name, ours first; ``package.module:Class`` is imported, which runs its code.
 
     Raises:
-        ConfigError: no model has this name; the message names the nearest.
+        ConfigError: no model has this name (the message names the nearest), it cannot be imported, or is no model.
     """
     if name in MODELS:
         return _lookup(MODELS, name)
+    if is_outside(name):
+        return _imported(name)
     try:
         return get_model(name)
     except (ValueError, AttributeError, ImportError) as error:
@@ -68,6 +75,52 @@ def model_class(name: str) -> Any:
         raise ConfigError(
             f"model: expected {', '.join(MODELS)} or a model of RecBole (exact case), found '{name}'.{hint}"
         ) from error
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name is that of a class of other people, ``package.module:Class``."""
+    return ":" in name
+
+
+def name_of(kind: type) -> str:
+    """The name by which :func:`model_class` finds a class."""
+    name = kind.__name__
+    try:
+        known = model_class(name)
+    except ConfigError:
+        known = None
+    return name if known is kind else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _imported(name: str) -> Any:
+    module, _, path = name.partition(":")
+    try:
+        found = operator.attrgetter(path)(importlib.import_module(module))
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ConfigError(
+            f"model: expected package.module:Class that can be imported, found {name} ({reason}). "
+            "Install its package, or set PYTHONPATH to the folder that holds it."
+        ) from error
+    if not is_recommender(found):
+        raise ConfigError(f"model: expected a class on one of RecBole's recommenders, found {name}, which is none.")
+    return found
+
+
+def settings_files(name: str, kind: type) -> list[Path]:
+    """The YAML files of a model that are there, later ones win: RecBole's and ours.
+
+    Those of a class of other people are its bases', and ``Class.yaml`` beside its module.
+    """
+    names, own = [name], []
+    if is_outside(name):
+        bases = reversed(kind.__mro__[1:])
+        names = [base.__name__ for base in bases if base.__module__.startswith(("recbole.", "recbole_decm."))]
+        source = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        own = [Path(source).with_name(f"{kind.__name__}.yaml")] if source else []
+    folders = (RECBOLE_PROPERTIES / "model", shipped("properties") / "model")
+    files = [folder / f"{known}.yaml" for known in names for folder in folders]
+    return [file for file in files + own if file.is_file()]
 
 
 def resources_of(metrics: str | Iterable[str]) -> set[str]:

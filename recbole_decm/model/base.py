@@ -6,12 +6,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from recbole.model.abstract_recommender import ContextRecommender
+from recbole.model.abstract_recommender import AbstractRecommender, ContextRecommender
 from torch import Tensor
 
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import Settings
+
+
+def is_recommender(kind: Any) -> bool:
+    """Whether something is a class that RecBole can train: on one of its recommenders."""
+    return isinstance(kind, type) and issubclass(kind, AbstractRecommender) and hasattr(kind, "type")
 
 
 class ContentModel(DotProductScores, ContextRecommender):

@@ -55,7 +55,8 @@ class CheckpointMixin:
 
     def _take_file(self) -> str:
         """A file of this run's own: made here, so that no other run takes the same name."""
-        stem = f"{self.config['model']}-{self.config['dataset']}-seed{self.config['seed']}-{get_local_time()}"
+        model = self.config["model"].rpartition(":")[2]  # of package.module:Class the class
+        stem = f"{model}-{self.config['dataset']}-seed{self.config['seed']}-{get_local_time()}"
         self._taken = take(self.checkpoint_dir, stem, ".pth")
         return str(self._taken)
 

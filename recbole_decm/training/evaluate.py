@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
 
-from recbole_decm.config.config import RECBOLE_PROPERTIES, DecCMConfig
+from recbole_decm.config import registry
+from recbole_decm.config.config import DecCMConfig, keys_read_by
 from recbole_decm.config.keys import Role, having
 from recbole_decm.config.values import parse_arguments, read_config_files, read_yaml, take_config_files
-from recbole_decm.io.shipped import shipped
+from recbole_decm.errors import ConfigError
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.run import build, load, plain_metrics, result_path, timed, write_result
 from recbole_decm.training.trainers import trainer_class
@@ -27,7 +28,8 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     asked = {**files, **given}
     dataset = given.get("dataset", content["dataset"])
     data_path = str(Path(content["config"]["data_path"]).parent)
-    kept = having(Role.EVALUATION) | _model_keys(content["model"])
+    model = _model_of(content, asked.get("model"))
+    kept = having(Role.EVALUATION) | _model_keys(model)
     if dataset == content["dataset"]:
         kept |= having(Role.DATA)
     values = {key: value for key, value in content["config"].items() if key in kept}
@@ -37,7 +39,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
         getLogger().warning(f"Other values than the checkpoint was trained with: {changes}")
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
-    return DecCMConfig(content["model"], dataset, config_dict=values, arguments=arguments)
+    return DecCMConfig(model, dataset, config_dict=values, arguments=arguments)
 
 
 def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
@@ -74,7 +76,23 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
 
 
+def _model_of(content: dict, named: str | None) -> str:
+    """The name of a checkpoint's model; one outside this package has to be named, since its code will be run."""
+    saved = content["model"]
+    if named is not None and named != saved:
+        raise ConfigError(f"model: expected {saved}, whose checkpoint it is, found {named}.")
+    if named is None and registry.is_outside(saved):
+        raise ConfigError(
+            f"model: expected --model={saved} beside this checkpoint, found none. The class is not of this package or "
+            "RecBole; it is imported, and its code run, only if you name it."
+        )
+    return saved
+
+
 def _model_keys(model: str) -> set[str]:
     """Keys of a model's YAML files, less the one that RecBole fills in with values it would refuse as input."""
-    files = [RECBOLE_PROPERTIES / "model" / f"{model}.yaml", shipped("properties") / "model" / f"{model}.yaml"]
-    return {key for file in files if file.is_file() for key in read_yaml(file)} - {"train_neg_sample_args"}
+    kind = registry.model_class(model)
+    keys = {key for file in registry.settings_files(model, kind) for key in read_yaml(file)}
+    if registry.is_outside(model):
+        keys |= keys_read_by(kind) - having(Role.RUN | Role.PLACE | Role.FREE)
+    return keys - {"train_neg_sample_args"}
