@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.running import QUICK, make_config, run_quick
+from helpers.running import make_config, run_quick
 
-from recbole_decm.errors import ConfigError
 from recbole_decm.model.backdoor import adjusted_log_softmax
 from recbole_decm.model.cmvae import CMVAE
-from recbole_decm.serving import open_recommender
 from recbole_decm.training import checkpointing
 from recbole_decm.training.checkpoint import read_checkpoint, write_checkpoint
 from recbole_decm.training.evaluate import evaluate
@@ -94,11 +92,3 @@ def test_a_group_of_probability_zero_counts_nothing():
     found = adjusted_log_softmax(scores, torch.tensor([[0.4, 0.6, 0.0]]).expand(2, -1), 0.01)
     without = adjusted_log_softmax(scores[:2], torch.tensor([[0.4, 0.6]]).expand(2, -1), 0.01)
     assert torch.allclose(found, without) and torch.isfinite(found).all()
-
-
-def test_popularity_is_no_part_of_vectors(planted):
-    values = {**QUICK, "inference": "pda", "epochs": 1}
-    path = fit(make_config("PDA", planted, **values)).trainer.saved_model_file
-    with pytest.raises(ConfigError, match="inference: expected pd, since pda multiplies the match"):
-        open_recommender(path)
-    assert open_recommender(path, ["--inference=pd"]).music.count == 40
