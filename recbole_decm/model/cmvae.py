@@ -47,7 +47,7 @@ class CMVAE(ContentModel):
     settings: MatcherSettings
     loss_names: tuple[str, ...] = LossTerms._fields
     share = Share()  # the rows of a batch that this process encodes and decodes: all, where it is alone
-    log_popularity: Tensor
+    popularity: Tensor
     encoders: Any  # a ModuleDict of GaussianEncoder, by modality
     decoders: Any  # a ModuleDict of FeatureDecoder, by modality
     num_groups: int | None = None  # K, of a model that looks at the uploaders' preferences
@@ -57,8 +57,8 @@ class CMVAE(ContentModel):
         self.epoch = 0
         self.adjustment = Adjustment()
         s = self.settings
-        popularity = torch.from_numpy(inputs.popularity).float().clamp(min=1)
-        self.register_buffer("log_popularity", (popularity / popularity.sum()).log(), persistent=False)
+        self.register_buffer("popularity", torch.from_numpy(inputs.popularity).float().clamp(min=1), persistent=False)
+        self.train_pairs = int(inputs.popularity.sum())
         if s.matching == "softmax":
             self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(s.temperature)))
         towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
@@ -138,8 +138,8 @@ class CMVAE(ContentModel):
             scores = self.training_scores(video, tune, videos, music)
         rows = music if s.mask_same_music else torch.arange(len(music), device=music.device)
         masked = rows.unsqueeze(1) == rows.unsqueeze(0)
-        popularity, weights = self.log_popularity[music], self.pair_weights(music)
-        pairs = MatchedPairs(scores, masked, self.temperature, popularity, weights)
+        popularity, weights = self.popularity[music], self.pair_weights(music)
+        pairs = MatchedPairs(scores, masked, self.temperature, popularity, self.train_pairs, weights)
         kl_weight = s.kl_weight * kl_annealing(self.epoch, s.kl_anneal_epochs)
         visual_error = acoustic_error = kl_video = kl_music = scores.new_zeros(())
         if kl_weight > 0:

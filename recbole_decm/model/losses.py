@@ -102,7 +102,7 @@ def hard_negative_hinge(scores: Tensor, same_music: Tensor, margin: float, num_n
 def softmax_contrastive(
     logits: Tensor,
     same_music: Tensor,
-    log_popularity: Tensor | None = None,
+    log_chance: Tensor | None = None,
     both_directions: bool = False,
     pair_weights: Tensor | None = None,
 ) -> Tensor:
@@ -110,14 +110,14 @@ def softmax_contrastive(
 
     Pairs that share the music are no negatives of each other. Popular tracks are in a batch more often; the correction
     counts each distinct track of the batch once and weighs the negatives by 1 / P(music in the batch), so that the
-    denominator estimates the sum over the catalogue (Horvitz and Thompson, 1952). For rare music this is the logQ
-    correction (Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations", RecSys 2019,
-    equation 3), which would weigh music that is in every batch wrongly.
+    denominator estimates the sum over the catalogue (Horvitz and Thompson, 1952). For rare music in small batches this
+    is the logQ correction (Yi et al., "Sampling-bias-corrected neural modeling for large corpus item recommendations",
+    RecSys 2019, equation 3), which would weigh music that is in every batch wrongly.
 
     Args:
         logits: (B, B) float, scores over the temperature.
         same_music: (B, B) bool, True where i and j have the same music (the diagonal included).
-        log_popularity: (B,) logarithm of the share of training pairs that have music j; None corrects nothing.
+        log_chance: (B,) :func:`log_inclusion` of music j among the B - 1 other pairs; None corrects nothing.
         both_directions: average with the other direction, which of the batch's videos belongs to music i. The videos
             are drawn uniformly, so nothing is corrected there.
         pair_weights: (B,) weights of the pairs, above 0, in a mean that is divided by their sum; None: all alike.
@@ -131,16 +131,31 @@ def softmax_contrastive(
     """
     others = same_music.clone().fill_diagonal_(False)
     corrected = logits
-    if log_popularity is not None:
-        weight = -log_inclusion(log_popularity, len(logits) - 1) - same_music.sum(dim=0).to(logits.dtype).log()
+    if log_chance is not None:
+        weight = -log_chance - same_music.sum(dim=0).to(logits.dtype).log()
         corrected = logits + weight.expand_as(logits).clone().fill_diagonal_(0)
     loss = _cross_entropy(corrected, others, pair_weights)
     return 0.5 * (loss + _cross_entropy(logits.T, others, pair_weights)) if both_directions else loss
 
 
-def log_inclusion(log_popularity: Tensor, draws: int) -> Tensor:
-    """Log-probability that each track is among ``draws`` training pairs: log(1 - (1 - q)^draws), any shape."""
-    never = draws * torch.log1p(-log_popularity.exp().clamp(max=1 - 1e-6))
+def log_inclusion(counts: Tensor, draws: int, pairs: int) -> Tensor:
+    """Log-probability that a track with n of some training pairs is among ``draws`` of them, drawn without replacement.
+
+    That is log(1 - C(pairs - n, draws) / C(pairs, draws)). The ratio is a product of min(n, draws) factors, here the
+    power of the middle one: exact for a single factor, and within 0.004 otherwise from 20 pairs on. Factorials would
+    lose all digits for millions.
+
+    Args:
+        counts: n of each track, float of any shape, at least 1.
+
+    Examples:
+        A track with one of 2,399 pairs is in 1,023 of them as often as any pair is.
+
+        >>> round(log_inclusion(torch.tensor([1.0]), 1023, 2399).exp().item(), 4)
+        0.4264
+    """
+    less, more = counts.clamp(max=draws), counts.clamp(min=draws)
+    never = less * torch.log1p(-(more / (pairs - (less - 1) / 2)).clamp(max=1))
     return torch.log(-torch.expm1(never))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from recbole_decm.model.losses import hard_negative_hinge, kl_divergence, softmax_contrastive
+from recbole_decm.model.losses import hard_negative_hinge, kl_divergence, log_inclusion, softmax_contrastive
 from recbole_decm.model.released_terms import released_matching, released_teacher_kl
 from recbole_decm.model.towers import Posterior
 
@@ -28,14 +28,15 @@ class MatchedPairs(NamedTuple):
         scores: (B, B) float, matched pairs on the diagonal.
         same_music: (B, B) bool, pairs that are no negatives of each other (the diagonal included).
         temperature: () float above 0, what a difference of scores counts as one nat.
-        log_popularity: (B,) float, logarithm of each track's share of the training pairs.
+        popularity: (B,) float, training pairs of each track, of ``train_pairs`` in all.
         weights: (B,) float, what each pair counts in ``softmax``; None for all alike.
     """
 
     scores: Tensor
     same_music: Tensor
     temperature: Tensor
-    log_popularity: Tensor
+    popularity: Tensor
+    train_pairs: int
     weights: Tensor | None = None
 
 
@@ -48,9 +49,11 @@ def _released(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
 
 
 def _softmax(pairs: MatchedPairs, s: MatcherSettings) -> Tensor:
-    popularity = pairs.log_popularity if s.popularity_correction else None
+    chance = None
+    if s.popularity_correction:
+        chance = log_inclusion(pairs.popularity, len(pairs.scores) - 1, pairs.train_pairs - 1)
     logits = pairs.scores / pairs.temperature
-    return softmax_contrastive(logits, pairs.same_music, popularity, s.both_directions, pairs.weights)
+    return softmax_contrastive(logits, pairs.same_music, chance, s.both_directions, pairs.weights)
 
 
 # matching: NAME -> f(pairs, settings) -> () float. A further one is one more line.

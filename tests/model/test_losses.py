@@ -16,6 +16,7 @@ from recbole_decm.model.losses import (
     kl_annealing,
     kl_divergence,
     kl_to_standard_normal,
+    log_inclusion,
     softmax_contrastive,
 )
 from recbole_decm.model.towers import Posterior
@@ -118,7 +119,9 @@ def naive_softmax(logits, music, popularity, both):
     total = []
     for video in range(len(music)):
         row = {music[j]: math.exp(logits[video, j]) for j in range(len(music)) if music[j] != music[video]}
-        chance = {j: 1 if popularity is None else 1 - (1 - popularity[j]) ** (len(music) - 1) for j in row}
+        chance = {
+            j: 1 if popularity is None else among(popularity[j], len(music) - 1, sum(popularity) - 1) for j in row
+        }
         copies = {j: music.count(j) if popularity is None else 1 for j in row}
         matched = math.exp(logits[video, video])
         total.append(-math.log(matched / (matched + sum(copies[j] * row[j] / chance[j] for j in row))))
@@ -135,10 +138,31 @@ def test_softmax_contrastive_is_that_of_a_loop(both, corrected):
     generator = torch.Generator().manual_seed(3)
     music = torch.tensor([0, 1, 0, 2, 3, 3, 4])
     logits = torch.randn(7, 5, generator=generator, dtype=torch.float64)[:, music]
-    shares = torch.tensor([0.3, 0.1, 0.2, 0.3, 0.1], dtype=torch.float64)
-    loss = softmax_contrastive(logits, music[:, None] == music[None], shares[music].log() if corrected else None, both)
-    expected = naive_softmax(logits, music.tolist(), shares.tolist() if corrected else None, both)
-    assert loss.item() == pytest.approx(expected, abs=1e-12)
+    counts = torch.tensor([300, 100, 200, 300, 100], dtype=torch.float64)
+    chance = log_inclusion(counts[music], 6, 999) if corrected else None
+    loss = softmax_contrastive(logits, music[:, None] == music[None], chance, both)
+    expected = naive_softmax(logits, music.tolist(), counts.int().tolist() if corrected else None, both)
+    assert loss.item() == pytest.approx(expected, abs=1e-4 if corrected else 1e-12)
+
+
+def among(count, draws, pairs):
+    """Chance that a track with ``count`` of ``pairs`` pairs is among ``draws`` of them, in whole numbers."""
+    return 1 - math.comb(pairs - count, draws) / math.comb(pairs, draws)
+
+
+@pytest.mark.parametrize(("pairs", "tolerance"), [(20, 0.004), (100, 3e-4), (2399, 1e-6)])
+def test_inclusion_is_that_of_draws_without_replacement(pairs, tolerance):
+    """Among the other pairs of a batch; with replacement, a track with one pair of `sim` would be in 0.347 of them."""
+    counts = sorted({1, 2, 3, 7, pairs // 4, pairs // 2, pairs})
+    for draws in sorted({1, 2, pairs // 4, 1023 * pairs // 2399, pairs - 1, pairs}):
+        found = log_inclusion(torch.tensor(counts).float(), draws, pairs)
+        assert found.tolist() == pytest.approx([math.log(among(n, draws, pairs)) for n in counts], abs=tolerance)
+    assert log_inclusion(torch.tensor([1.0]), 1023, 2399).exp().item() == pytest.approx(1023 / 2399)
+
+
+def test_inclusion_keeps_its_digits_for_many_pairs():
+    found = log_inclusion(torch.tensor([1.0, 2.0]), 1023, 1_000_000_000)
+    assert found.tolist() == pytest.approx([math.log(1023e-9), math.log(2046e-9)], abs=1e-5)
 
 
 def test_the_popularity_correction_recovers_the_softmax_over_the_catalogue():
@@ -146,15 +170,15 @@ def test_the_popularity_correction_recovers_the_softmax_over_the_catalogue():
     generator = torch.Generator().manual_seed(0)
     truth = torch.tensor([0.0, 1.0, 2.0])
     chosen = torch.multinomial(truth.softmax(0), 20_000, replacement=True, generator=generator)
-    log_popularity = (torch.bincount(chosen, minlength=3) / len(chosen)).log()
+    log_chance = log_inclusion(torch.bincount(chosen, minlength=3).float(), 99, 19_999)
     learned = {}
-    for name, popularity in (("corrected", log_popularity), ("plain", None)):
+    for name, chance in (("corrected", log_chance), ("plain", None)):
         logits = torch.zeros(3, requires_grad=True)
         optimizer = torch.optim.Adam([logits], lr=0.05)
         for batch in chosen.split(100):
             rows = logits[batch].expand(len(batch), -1)
             same = batch[:, None] == batch[None]
-            loss = softmax_contrastive(rows, same, None if popularity is None else popularity[batch])
+            loss = softmax_contrastive(rows, same, None if chance is None else chance[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -9,7 +9,7 @@ from recbole.data.interaction import Interaction
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.model.baselines.debiasing import elu_plus_one, inverse_propensity_weights
-from recbole_decm.model.losses import softmax_contrastive
+from recbole_decm.model.losses import log_inclusion, softmax_contrastive
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import build, run_config
 
@@ -65,7 +65,7 @@ def test_ipw_weighs_pairs_in_the_loss(planted):
     terms = dict(
         zip(net.loss_names, net.calculate_loss(Interaction({"video_id": videos, "music_id": music})), strict=True)
     )
-    arguments = (scores / net.temperature, same, net.log_popularity[music], False)
+    arguments = (scores / net.temperature, same, log_inclusion(net.popularity[music], 7, net.train_pairs - 1), False)
     assert terms["matching"].item() == pytest.approx(softmax_contrastive(*arguments, table[music]).item(), rel=1e-4)
     assert terms["matching"].item() != pytest.approx(softmax_contrastive(*arguments).item(), rel=1e-3)
 
