@@ -117,7 +117,7 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
             }
         )
     train = subject.dataset.inter_feat[subject.dataset.uid_field]
-    variance = measures.batch_prior_variance(model.uploader_prior[train].numpy(), BATCH_SIZES, np.random.default_rng(0))
+    variance = measures.batch_prior_variance(model.training_prior[train].numpy(), BATCH_SIZES, np.random.default_rng(0))
     rate = max(row["lists_changed"] for row in rows)
     return {
         "priors": rows,

@@ -273,6 +273,15 @@ class OverallKeys(TypedDict, total=False):
         Positive,
         Field(description="Pseudo-count a genre group starts with when uploader_prior is train."),
     ]
+    prior_leave_one_out: Annotated[
+        bool,
+        Field(
+            description=(
+                "Whether a model trains on each video under its uploader's other choices alone when uploader_prior is "
+                "train."
+            )
+        ),
+    ]
     benchmark_filename: (
         Annotated[list[Word], Expected("a list such as [train, valid, test]", lambda names: len(names) > 0)] | None
     )

@@ -27,6 +27,7 @@ class DecCMDataset(FilesDataset):
     Attributes set after :meth:`build`, on every split:
         features: field -> :class:`FeatureMatrix` (``visual`` by video id, ``acoustic`` by music id); our models only.
         uploader_prior: (n_videos, K) float32 by video id, row 0 zero; None where no model or metric uses it.
+        training_prior: the same as training sees it: of a training video, without its own choice where so set.
         prior_mean: (K,) float32, mean of the priors over the training rows.
         popularity: (n_music,) int64, training interactions of each track.
     """
@@ -88,6 +89,7 @@ class DecCMDataset(FilesDataset):
             music={self.acoustic_field: self.features[self.acoustic_field]},
             popularity=self.popularity,
             priors=self.uploader_prior,
+            training_priors=self.training_prior,
             prior_mean=self.prior_mean,
             genres=self.genre_membership if self.needs_genre else None,
             genre_names=tuple(self.genre_vocabulary) if self.needs_genre else (),
@@ -112,7 +114,7 @@ class DecCMDataset(FilesDataset):
         videos, music = train.inter_feat[self.uid_field].numpy(), train.inter_feat[self.iid_field].numpy()
         shared = {"popularity": np.bincount(music, minlength=self.item_num)}
         if self.needs_prior:
-            shared["uploader_prior"] = self._build_priors(videos, music)
+            shared["uploader_prior"], shared["training_prior"] = self._build_priors(videos, music)
             shared["prior_mean"] = shared["uploader_prior"][torch.from_numpy(videos)].mean(dim=0)
         if self.for_context:
             self._add_reduced_features(videos, music)
@@ -126,27 +128,29 @@ class DecCMDataset(FilesDataset):
             matrix = self._by_id(self.prior_field)
             values = matrix.lookup(torch.arange(len(matrix)))
             values[0] = 0
-            return values
+            return values, values
         if self.uploader_field not in self._tokens or self.genre_field not in self._tokens:
             raise DataError(
                 f"{self.dataset_path}: uploader_prior: train needs '{self.uploader_field}:token' in .user and "
                 f"'{self.genre_field}:token_seq' in .item."
             )
-        values = priors.priors_from_training(
+        tables = priors.priors_from_training(
             self._uploader_of_video(),
             videos,
             music,
             self.genre_membership,
             self.config["prior_smoothing"],
         )
-        values[0] = 0
-        return torch.from_numpy(values)
+        for table in tables:
+            table[0] = 0
+        full, others = map(torch.from_numpy, tables)
+        return full, others if self.config["prior_leave_one_out"] else full
 
     def _uploader_of_video(self):
         """(n_videos,) int64 number of the uploader of each video id; 0 for the padding."""
         tokens, uploaders = self._tokens[self.uploader_field]
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.uid_field][1:])
-        return np.concatenate([[0], pd.factorize(uploaders)[0][rows] + 1])
+        return np.concatenate([[0], priors.number_uploaders(uploaders)[rows] + 1])
 
     @cached_property
     def _genres(self) -> list[list[str]]:

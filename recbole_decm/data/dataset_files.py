@@ -40,6 +40,7 @@ class FilesDataset(Dataset):
         self._files: dict[str, FileRows | None] = {}
         self.features: dict[str, FeatureMatrix] = {}
         self.uploader_prior: torch.Tensor | None = None
+        self.training_prior: torch.Tensor | None = None
         self.prior_mean: torch.Tensor | None = None
         self.popularity = np.zeros(0, dtype=np.int64)
 

@@ -13,6 +13,10 @@ from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.npy import LARGEST_MAP, FileRows, check_finite, open_matrix
 
 _REDUCE_ROWS = 16_384
+_MEASURED_ROWS = 65_536
+STANDARD = (0.05, 10.0)
+"""Root mean square of the columns' deviations within which features are left alone; that of their means is at most the
+upper end."""
 RESIDENCIES = ("auto", "device", "disk", "host")
 
 
@@ -119,6 +123,36 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
         reader = FileRows(path, values)
     check_finite(reader or values, name, str(path))
     return torch.from_numpy(values), reader
+
+
+def standardisation(matrix: FeatureMatrix, train_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """What to subtract from each column, and then to multiply it by, for mean 0 and deviation 1 over training rows.
+
+    None for vectors of a scale that training takes as it is (:data:`STANDARD`): a reconstruction error counts neither
+    little nor much beside the other terms, and batch norm's epsilon is small beside the variances.
+
+    Args:
+        train_ids: (n,) int64 ids of training pairs; of many, :data:`_MEASURED_ROWS` evenly chosen ones are looked at.
+
+    Returns:
+        (F,) float32 each. A constant column gets the factor of an average one.
+    """
+    ids = torch.unique(train_ids)
+    ids = ids[:: max(1, len(ids) // _MEASURED_ROWS)]
+    first = matrix.lookup(ids[:1]).cpu().double().numpy()
+    total, squares = np.zeros(matrix.dim), np.zeros(matrix.dim)
+    for block in ids.split(_REDUCE_ROWS):  # numpy's sums do not depend on the number of threads
+        centred = matrix.lookup(block).cpu().double().numpy() - first
+        total += centred.sum(axis=0)
+        squares += np.square(centred).sum(axis=0)
+    mean = total / len(ids)
+    deviation = np.sqrt(np.maximum(squares / len(ids) - mean**2, 0))
+    mean += first[0]
+    spread, level = (float(np.sqrt(np.mean(column**2))) for column in (deviation, mean))
+    if spread == 0 or (STANDARD[0] <= spread <= STANDARD[1] and level <= STANDARD[1]):
+        return None
+    factor = 1 / np.where(deviation <= 1e-6 * np.abs(mean), spread, deviation)
+    return torch.from_numpy(mean).float(), torch.from_numpy(factor).float()
 
 
 def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | None, seed: int) -> torch.Tensor:

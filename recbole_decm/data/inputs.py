@@ -38,6 +38,7 @@ class ModelInputs:
         music: feature matrices of the tracks by field name, such as ``acoustic``.
         popularity: (n_tracks,) int64, training pairs of each track.
         priors: (n_videos, K) float, the genre preference of each video's uploader; None for a model that reads none.
+        training_priors: the same as training sees it; None for ``priors``.
         prior_mean: (K,) float, the mean of ``priors`` over the training pairs; None likewise.
         genres: (n_tracks, K) float32, the genres of each track as a distribution; None for a model that reads none.
         genre_names: the K genre groups, in the order of the columns; empty where they are not known.
@@ -49,6 +50,7 @@ class ModelInputs:
     music: Mapping[str, FeatureMatrix]
     popularity: np.ndarray
     priors: Tensor | None = None
+    training_priors: Tensor | None = None
     prior_mean: Tensor | None = None
     genres: np.ndarray | None = None
     genre_names: tuple[str, ...] = ()

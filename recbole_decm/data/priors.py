@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from recbole_decm.errors import DataError
 
@@ -60,8 +61,11 @@ def priors_from_training(
     train_music: np.ndarray,
     membership: np.ndarray,
     smoothing: float,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Priors from the training interactions alone: the smoothed mean genre of the music an uploader chose.
+
+    A training video's own choice is what a model learns to foresee: with it, a prior tells more of it than a prior
+    can tell of a new video, and the model trusts priors too much. The second table leaves it out.
 
     Args:
         uploader_of_video: (V,) int64 uploader of every video.
@@ -70,8 +74,22 @@ def priors_from_training(
         smoothing: pseudo-count each genre starts with (Laplace); > 0, so that an unseen uploader is uniform.
 
     Returns:
-        (V, K) float32, rows sum to 1.
+        (V, K) float32 of all training pairs, and (V, K) without those of the video itself; rows sum to 1.
     """
     counts = np.full((int(uploader_of_video.max()) + 1, membership.shape[1]), smoothing, dtype=np.float64)
     np.add.at(counts, uploader_of_video[train_videos], membership[train_music])
-    return (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)[uploader_of_video]
+    own = np.zeros((len(uploader_of_video), membership.shape[1]))
+    np.add.at(own, train_videos, membership[train_music])
+    known = counts[uploader_of_video]
+    both = (rows / rows.sum(axis=1, keepdims=True) for rows in (known, np.maximum(known - own, smoothing)))
+    full, others = (rows.astype(np.float32) for rows in both)
+    return full, others
+
+
+def number_uploaders(uploaders: Sequence[str] | np.ndarray) -> np.ndarray:
+    """(V,) int64 numbers from 0 on; each empty name is an unknown uploader, and so one of its own."""
+    cells = np.asarray(uploaders, dtype=object)
+    numbers, names = pd.factorize(cells)
+    empty = cells == ""
+    numbers[empty] = len(names) + np.arange(empty.sum())
+    return numbers

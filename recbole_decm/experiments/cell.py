@@ -40,13 +40,14 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         **{f"test_{name}": data for name, data in trained.splits.extra.items()},
     }
     collector.keep(*per_video.RESOURCES)
-    lists = None
+    lists, uploaders = None, per_video.read_uploaders(trained.splits.dataset)
     with timed(trained.seconds, "test"):
         for name, loader in loaders.items():
             metrics[name] = plain_metrics(trained.trainer.evaluate(loader))
             lists = collector.kept.get("rec.items").numpy() if lists is None else lists
             tokens = loader.dataset.field2id_token[loader.uid_field][loader.users]
             arrays[f"{name}/video"] = tokens.astype(str)
+            arrays |= {} if uploaders is None else {f"{name}/uploader": uploaders[loader.users]}
             arrays |= {f"{name}/{key}": row for key, row in per_video.metrics_by_video(config, collector.kept).items()}
     assert lists is not None
     content = {

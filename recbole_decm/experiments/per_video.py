@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from recbole.evaluator.base_metric import TopkMetric
 from recbole.evaluator.register import metrics_dict
 
@@ -50,17 +51,41 @@ def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
 
     Read beside the data set, since models that do not know content are not given it.
     """
-    path, field = Path(dataset.dataset_path) / f"{dataset.dataset_name}.item", dataset.genre_field
-    form = atomic.Format.of(dataset.config)
-    kind = atomic.read_header(path, form).get(field) if path.is_file() else None
-    if kind is None:
+    found = _read_column(dataset, "item", dataset.iid_field, dataset.genre_field)
+    if found is None:
         return None
-    cells = atomic.read_columns(path, [dataset.iid_field, field], form)
-    parts = atomic.split_cells(cells[field], kind, form.seq_separator)
-    genres = dict(zip(cells[dataset.iid_field], parts, strict=True))
+    tokens, cells, kind = found
+    parts = atomic.split_cells(cells, kind, atomic.Format.of(dataset.config).seq_separator)
+    genres = dict(zip(tokens, parts, strict=True))
     rows = [genres.get(token, []) for token in dataset.field2id_token[dataset.iid_field]]
     names = priors.genre_vocabulary(rows)
     return names, priors.genre_membership(rows, names)
+
+
+def read_uploaders(dataset: Any) -> np.ndarray | None:
+    """(n_videos,) int64 number of the uploader of each video id, for tests that heed whose videos are alike.
+
+    None where ``.user`` names no uploader. The numbers are the same in every cell of a data set; names are not kept.
+    """
+    found = _read_column(dataset, "user", dataset.uid_field, dataset.uploader_field)
+    if found is None:
+        return None
+    tokens, cells, _ = found
+    wanted = pd.Series(dataset.field2id_token[dataset.uid_field])
+    numbers = pd.Series(priors.number_uploaders(cells), index=tokens).reindex(wanted)
+    unlisted = numbers.isna().to_numpy()
+    numbers[unlisted] = len(tokens) + np.arange(unlisted.sum())
+    return numbers.to_numpy(dtype=np.int64)
+
+
+def _read_column(dataset: Any, suffix: str, id_field: str, field: str) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """Ids, cells and type of a column of ``NAME.suffix``, read beside the data set; None where there is none."""
+    path, form = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{suffix}", atomic.Format.of(dataset.config)
+    kind = atomic.read_header(path, form).get(field) if path.is_file() else None
+    if kind is None:
+        return None
+    cells = atomic.read_columns(path, [id_field, field], form)
+    return cells[id_field].to_numpy(), cells[field].to_numpy(), kind
 
 
 def shares_by_genre(

@@ -6,9 +6,15 @@ prints. The sign-flip permutation test asks about that mean itself, exactly: wer
 difference would as well have had the other sign. It is what studies of retrieval evaluation recommend over Wilcoxon
 and sign tests.
 
+Clusters. Videos of one uploader resemble each other, so that a model that suits the uploader is better at all of them:
+taken one by one, they count as more evidence than they are. Where the uploaders are known, whole uploaders have their
+signs flipped, and whole uploaders are drawn for an interval.
+
 References:
     Mark D. Smucker, James Allan, Ben Carterette. "A Comparison of Statistical Significance Tests for Information
         Retrieval Evaluation." CIKM 2007.
+    A. Colin Cameron, Jonah B. Gelbach, Douglas L. Miller. "Bootstrap-Based Improvements for Inference with Clustered
+        Errors." Review of Economics and Statistics 90, 2008.
     Sture Holm. "A Simple Sequentially Rejective Multiple Test Procedure." Scandinavian Journal of Statistics 6, 1979.
     Bradley Efron. "Better Bootstrap Confidence Intervals." JASA 82, 1987.
     Daniel Lakens. "Calculating and reporting effect sizes to facilitate cumulative science." Frontiers in Psychology 4,
@@ -38,26 +44,56 @@ class Interval(NamedTuple):
     high: float
 
 
-def paired_test(differences: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> float:
+class Units(NamedTuple):
+    """What was sampled, independently of each other: the clusters of videos, or the videos where there are none.
+
+    Attributes:
+        totals: (n,) sum of the weighted values of each.
+        sizes: (n,) sum of the weights of each; the mean is sum(totals) / sum(sizes).
+    """
+
+    totals: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, clusters: np.ndarray | None = None, weights: np.ndarray | None = None) -> Units:
+        """The units of (n,) values by video, with the (n,) cluster and weight of each, if any."""
+        weights = np.ones(len(values)) if weights is None else weights
+        if clusters is None:
+            return cls(values * weights, weights)
+        index = np.unique(clusters, return_inverse=True)[1]
+        return cls(np.bincount(index, values * weights), np.bincount(index, weights))
+
+
+def paired_test(
+    differences: np.ndarray,
+    clusters: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> float:
     """Two-sided p-value of "the mean difference is zero", by flipping signs.
 
     Every pattern of signs is counted where there are at most ``resamples`` of them, else ``resamples`` are drawn
-    (p is then at least 2 / (resamples + 1)); past ``LARGE`` values it is the t-test, to which the two converge.
+    (p is then at least 2 / (resamples + 1)); past ``LARGE`` units it is the t-test, to which the two converge.
 
     Args:
         differences: (n,) one a video, model minus reference.
+        clusters: (n,) integers, the cluster of each video, whose differences flip together; None: each its own.
+        weights: (n,) what each counts in the mean; None: all alike.
 
     Returns:
-        p in (0, 1]; 1 where all differences are zero, NaN for fewer than two.
+        p in (0, 1]; 1 where all differences are zero, NaN for fewer than two clusters.
     """
-    size = np.abs(differences).sum()
-    if len(differences) < 2:
+    totals = Units.of(differences, clusters, weights).totals
+    size = np.abs(totals).sum()
+    if len(totals) < 2:
         return float("nan")
     if size == 0:
         return 1.0
-    if len(differences) > LARGE:
-        return float(stats.ttest_1samp(differences, 0).pvalue)
-    scaled = differences / size
+    if len(totals) > LARGE:
+        return float(stats.ttest_1samp(totals, 0).pvalue)
+    scaled = totals / size
     # Zeros stay zero under every sign: leaving them out of the draws changes nothing but the time.
     scaled = scaled[scaled != 0]
     if len(scaled) == 1:
@@ -131,35 +167,51 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def mean_interval(values: np.ndarray, level: float = 0.95, seed: int = 0) -> Interval:
+def mean_interval(
+    values: np.ndarray,
+    clusters: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
     """Bootstrap interval (BCa) of a mean, or of a mean paired difference when given differences.
 
     Args:
-        values: (n,) the units that were sampled: videos, with the mean over seeds in each.
+        values: (n,) one a video, the mean over seeds in each.
+        clusters, weights: as of :func:`paired_test`; whole clusters are drawn.
 
     Returns:
-        NaN for fewer than two values, the value itself twice where all are equal; past ``LARGE`` the t-interval.
+        NaN for fewer than two clusters, the value itself twice where all are equal; past ``LARGE`` clusters the
+        t-interval.
     """
     values = np.asarray(values, dtype=np.float64)
-    if len(values) < 2:
+    units = Units.of(values, clusters, weights)
+    count = len(units.totals)
+    if count < 2:
         return Interval(float("nan"), float("nan"))
     if np.ptp(values) == 0:
         return Interval(float(values[0]), float(values[0]))
-    if len(values) > LARGE:
-        return Interval(*map(float, stats.t.interval(level, len(values) - 1, values.mean(), stats.sem(values))))
-    found = _bootstrap(values, level, seed, "BCa")
-    return found if np.isfinite(found).all() else _bootstrap(values, level, seed, "percentile")
+    if count > LARGE:
+        mean = units.totals.sum() / units.sizes.sum()
+        error = stats.sem(units.totals - mean * units.sizes) * count / units.sizes.sum()
+        return Interval(*map(float, stats.t.interval(level, count - 1, mean, error)))
+    found = _bootstrap(units, level, seed, "BCa")
+    return found if np.isfinite(found).all() else _bootstrap(units, level, seed, "percentile")
 
 
-def _bootstrap(values: np.ndarray, level: float, seed: int, method: str) -> Interval:
+def _bootstrap(units: Units, level: float, seed: int, method: str) -> Interval:
+    def mean(totals: np.ndarray, sizes: np.ndarray, axis: int = -1) -> np.ndarray:
+        return totals.sum(axis=axis) / sizes.sum(axis=axis)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of degenerate data, where BCa has no answer; the caller then goes without it
         found = stats.bootstrap(
-            (values,),
-            np.mean,
+            units,
+            mean,
+            paired=True,
             confidence_level=level,
             n_resamples=BOOTSTRAP_RESAMPLES,
-            batch=max(1, _BATCH_ENTRIES // len(values)),
+            batch=max(1, _BATCH_ENTRIES // len(units.totals)),
             method=method,
             random_state=np.random.default_rng(seed),
         ).confidence_interval
@@ -175,19 +227,22 @@ def seeds_interval(values: np.ndarray, level: float = 0.95) -> Interval:
     return Interval(*map(float, stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))))
 
 
-def cohens_dz(differences: np.ndarray) -> float:
-    """Mean difference in standard deviations of the differences: (n,); 0 where all are 0, NaN where all are equal."""
+def cohens_dz(differences: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean difference in standard deviations of the differences, (n,) with (n,) weights or all alike; 0 where all are
+    0, NaN where all are equal."""
     if len(differences) < 2:
         return float("nan")
-    deviation = float(np.std(differences, ddof=1))
-    if deviation == 0:
+    if np.ptp(differences) == 0:
         return 0.0 if differences[0] == 0 else float("nan")
-    return float(np.mean(differences)) / deviation
+    mean = np.average(differences, weights=weights)
+    variance = np.average((differences - mean) ** 2, weights=weights) * len(differences) / (len(differences) - 1)
+    return float(mean / variance**0.5)
 
 
-def superiority(differences: np.ndarray) -> float:
+def superiority(differences: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Share of pairs in which the model is above, ties counted half: (n,) -> [0, 1], 0.5 for no effect.
 
     The common-language effect size for paired values (McGraw and Wong, Psychological Bulletin 111, 1992).
     """
-    return float(np.mean(differences > 0) + 0.5 * np.mean(differences == 0)) if len(differences) else float("nan")
+    above = (np.sign(differences) + 1) / 2
+    return float(np.average(above, weights=weights)) if len(differences) else float("nan")

@@ -30,13 +30,13 @@ class Confounder(Protocol):
     Attributes:
         fusion: f(v, m, k) as two sides of a dot product.
         prior_mean: (K,) P(k) of the training population.
-        uploader_prior: (n_videos, K) each uploader's own.
+        training_prior: (n_videos, K) each uploader's own, as training sees it.
         genres: (n_tracks, K), or None where the fusion reads none.
     """
 
     fusion: Any
     prior_mean: Tensor
-    uploader_prior: Tensor
+    training_prior: Tensor
     genres: Tensor | None
 
 
@@ -245,7 +245,7 @@ class ExactSum(QueryPrior):
 
 
 def _of_batch(confounder: Confounder, videos: Tensor) -> Tensor:
-    return batch_prior(confounder.uploader_prior.index_select(0, videos)).expand(len(videos), -1)
+    return batch_prior(confounder.training_prior.index_select(0, videos)).expand(len(videos), -1)
 
 
 def _of_population(confounder: Confounder, videos: Tensor) -> Tensor:
@@ -253,7 +253,7 @@ def _of_population(confounder: Confounder, videos: Tensor) -> Tensor:
 
 
 def _of_uploaders(confounder: Confounder, videos: Tensor) -> Tensor:
-    return confounder.uploader_prior[videos]
+    return confounder.training_prior[videos]
 
 
 # backdoor: NAME -> P(k) that each row of a batch is trained under.

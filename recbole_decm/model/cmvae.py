@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from recbole_decm.data.features import standardisation
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.model.adjustment import Adjustment
 from recbole_decm.model.base import ContentModel
@@ -67,12 +68,21 @@ class CMVAE(ContentModel):
         self.encoders = torch.nn.ModuleDict(
             {name: GaussianEncoder(dim, s.latent_dimension, dropout[name], logvar) for name, dim in towers.items()}
         )
+        if s.standardize_features and inputs.pairs is not None:
+            for name, matrix, ids in zip(towers, (self.visual, self.acoustic), inputs.pairs, strict=True):
+                if found := standardisation(matrix, ids):
+                    self.encoders[name].standardise_by(*found)
         self.decoders = torch.nn.ModuleDict(
             {
                 name: FeatureDecoder(self.latent_size, dim, s.dropout_prob, s.decoder_relu)
                 for name, dim in towers.items()
             }
         )
+
+    @property
+    def standardised_features(self) -> list[str]:
+        """``visual`` and ``acoustic``, as far as they are standardised by training statistics."""
+        return [name for name, encoder in self.encoders.items() if encoder.factor is not None]
 
     @property
     def latent_size(self) -> int:
@@ -147,8 +157,8 @@ class CMVAE(ContentModel):
             kl_music = kl_to_standard_normal(self.learned_part(q_music))
         if decodes:
             video_source = self.decoding_latent(z_music, videos)
-            visual_error = self.decoders["visual"].error(video_source, visual)
-            acoustic_error = self.decoders["acoustic"].error(z_video, acoustic)
+            visual_error = self.decoders["visual"].error(video_source, self.encoders["visual"].standardised(visual))
+            acoustic_error = self.decoders["acoustic"].error(z_video, self.encoders["acoustic"].standardised(acoustic))
         return LossTerms(
             matching=MATCHINGS[s.matching](pairs, s),
             kl_video=kl_weight * kl_video,

@@ -21,7 +21,7 @@ from recbole_decm.model.fusions import READS_GENRES, make_fusion
 from recbole_decm.model.objectives import TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings
 from recbole_decm.model.teachers import NoTeacher
-from recbole_decm.model.towers import GaussianEncoder, Posterior
+from recbole_decm.model.towers import GaussianEncoder, Posterior, take_standardisation
 
 _EXACT_CELLS = 1 << 24  # scores under one group at a time
 
@@ -52,6 +52,7 @@ class DecCM(CMVAE):
     loss_names = DeconfoundedLossTerms._fields
     settings: DecCMSettings
     uploader_prior: Tensor
+    training_prior: Tensor
     prior_mean: Tensor
     genres: Tensor | None
 
@@ -60,6 +61,8 @@ class DecCM(CMVAE):
         s = self.settings
         assert inputs.priors is not None and inputs.prior_mean is not None
         self.register_buffer("uploader_prior", inputs.priors, persistent=False)  # of the data, not of the checkpoint
+        training = inputs.priors if inputs.training_priors is None else inputs.training_priors
+        self.register_buffer("training_prior", training, persistent=False)
         self.register_buffer("prior_mean", inputs.prior_mean.clone())
         self.num_groups = len(inputs.prior_mean)
         if isinstance(s.inference_prior, tuple) and len(s.inference_prior) != self.num_groups:
@@ -137,7 +140,9 @@ class DecCM(CMVAE):
         self.teacher = teacher
         if self.guided:
             assert teacher.encoders is not None
-            self.guide.load_state_dict(teacher.encoders.state_dict())
+            weights = teacher.encoders.state_dict()
+            take_standardisation(self.guide, weights)
+            self.guide.load_state_dict(weights)
 
     def attach_professional(self, pairs: ProfessionalPairs) -> None:
         """Take the professional pairs that ``distillation_weight`` is for."""

@@ -95,6 +95,7 @@ OBJECTIVES: dict[str, MappingProxyType[str, Any]] = {
             "kl_anneal_epochs": 0,
             "reconstruction_weight": 1.0,
             "decode_from": "fused",
+            "standardize_features": False,
             "decoder_relu": True,
             "initial_weights": "torch",
             "dropout_prob": 0.2,

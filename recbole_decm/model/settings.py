@@ -100,6 +100,12 @@ class MatcherSettings(Settings):
     sampling_noise: float = Field(
         ge=0, description="Scale of the noise of posterior samples in training; 0 takes the means."
     )
+    standardize_features: bool = Field(
+        description=(
+            "Whether features far from unit scale are standardised by training statistics, inside the model; others "
+            "never are."
+        )
+    )
     decoder_relu: bool = Field(description="Whether decoders end in a ReLU, for features that are never negative.")
     initial_weights: Literal["adapted", "torch"] = Field(
         description="Start of logvar heads and fusion: adapted (initial_logvar, near identity) or torch."

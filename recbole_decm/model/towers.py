@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -69,6 +70,8 @@ class Dropout(nn.Module):
 class GaussianEncoder(nn.Module):
     """Features -> posterior: BatchNorm, Dropout, and one linear head each for mean and logvar.
 
+    Features far from unit scale are standardised first (:meth:`standardise_by`).
+
     Args:
         feature_dim: F.
         latent_dimension: D.
@@ -77,8 +80,12 @@ class GaussianEncoder(nn.Module):
             the head as torch initialises it.
     """
 
+    shift: Tensor | None
+    factor: Tensor | None
+
     def __init__(self, feature_dim: int, latent_dimension: int, dropout_prob: float, initial_logvar: float | None):
         super().__init__()
+        self.standardise_by(None, None)
         self.norm = nn.BatchNorm1d(feature_dim)
         self.dropout = Dropout(dropout_prob)
         self.mean = nn.Linear(feature_dim, latent_dimension)
@@ -89,6 +96,7 @@ class GaussianEncoder(nn.Module):
 
     def forward(self, features: Tensor) -> Posterior:
         """(B, F) -> posterior with (B, D) mean and logvar."""
+        features = self.standardised(features)
         heads = (self.mean, self.logvar)  # side by side in one product
         weight, bias = torch.cat([head.weight for head in heads]), torch.cat([head.bias for head in heads])
         if kernels.fits(self.norm, features):
@@ -97,6 +105,27 @@ class GaussianEncoder(nn.Module):
             hidden, scale = self.dropout.unscaled(self.norm(features))
             both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
         return Posterior(*both.float().chunk(2, dim=1)) if _is_half(both) else Posterior(*both.chunk(2, dim=1))
+
+    def standardise_by(self, shift: Tensor | None, factor: Tensor | None) -> None:
+        """Look at (features - shift) * factor from now on, (F,) each, kept with the weights; None: at the features."""
+        self.register_buffer("shift", shift)
+        self.register_buffer("factor", factor)
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """What the encoder looks at, and what features are reconstructed as: (B, F) -> (B, F)."""
+        if self.shift is None or self.factor is None:
+            return features
+        return (features - self.shift) * self.factor
+
+
+def take_standardisation(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Make a model's encoders look at features as those of these weights did, which are about to be loaded."""
+    for name, module in model.named_modules():
+        if isinstance(module, GaussianEncoder):
+            like = module.mean.weight.detach()[0]
+            shift, factor = (state_dict.get(f"{name}.{part}") for part in ("shift", "factor"))
+            fit = shift is not None and factor is not None and like.shape == shift.shape == factor.shape
+            module.standardise_by(*(torch.empty_like(like), torch.empty_like(like)) if fit else (None, None))
 
 
 class FeatureDecoder(nn.Module):

@@ -23,8 +23,11 @@ class Comparison:
         scheme: how p-values were corrected: ``baseline`` (the reference was named beforehand: over all comparisons with
             it) or ``pairs`` (over all pairs of models, which also covers a reference picked by its result).
         seeds: seeds that both models finished on the same data; ``videos``: distinct test videos behind p and interval.
+        uploaders: uploaders of these videos, by whom p and interval are clustered; 0 where each video is taken by
+            itself, since no uploader is known.
         simulations: distinct versions of the data among the seeds; above 1, each seed (or some) has its own videos.
-        low, high: bootstrap interval of the difference over videos (over seeds, by t, where no values by video exist).
+        low, high: bootstrap interval of the difference over uploaders or videos (over seeds, by t, where no values by
+            video exist).
         p_videos, p_seeds: raw p-values; ``holm_*`` the corrected ones. NaN where the test could not be done.
         seeds_agreeing: seeds whose difference has the sign of the mean difference.
         better: +1 where the model is better, -1 where the reference is, 0 where they are equal.
@@ -38,6 +41,7 @@ class Comparison:
     scheme: str
     seeds: int
     videos: int
+    uploaders: int
     simulations: int
     mean: float
     mean_reference: float
@@ -56,25 +60,39 @@ class Comparison:
 
 
 class Scores(NamedTuple):
-    """A model's results on one test set: by seed, the data version, the mean, and the values by video if stored."""
+    """A model's results on one test set: by seed, the data version, the mean, and what is stored by video."""
 
     data: dict[int, str]
     means: dict[int, float]
     videos: dict[int, np.ndarray | None]
     order: dict[int, np.ndarray]
+    uploaders: dict[int, np.ndarray | None]
+
+
+class ByVideo(NamedTuple):
+    """Values of distinct videos, whose mean by ``weights`` is the mean over seeds; all (n,).
+
+    Attributes:
+        values: means over the seeds that tested a video.
+        clusters: uploader of each; None where they are not known.
+        weights: the sum over these seeds of one by the number of the seed's videos.
+    """
+
+    values: np.ndarray
+    clusters: np.ndarray | None
+    weights: np.ndarray
 
 
 def scores_of(results: Results, model: str, dataset: str, test: str, metric: str) -> Scores:
     """Collect the finished cells of a model that have the metric."""
-    column = f"{test}:{metric}"
+    column, found = f"{test}:{metric}", Scores({}, {}, {}, {}, {})
     cells = results.done
     if column not in cells:
-        return Scores({}, {}, {}, {})
+        return found
     cells = cells[(cells["model"] == model) & (cells["dataset"] == dataset) & cells[column].notna()]
     data = cells["data_hash"] if "data_hash" in cells else pd.Series("", index=cells.index)
     # What follows a dash is the teacher's data: the videos are the same.
     data = data.fillna("").astype(str).map(lambda version: version.partition("-")[0])
-    found = Scores({}, {}, {}, {})
     for key, seed, version, mean in zip(cells.index, cells["seed"], data, cells[column], strict=True):
         values = results.videos(key, test, metric)
         found.data[int(seed)] = str(version)
@@ -82,25 +100,41 @@ def scores_of(results: Results, model: str, dataset: str, test: str, metric: str
         found.videos[int(seed)] = values
         order = results.videos(key, test, "video")
         found.order[int(seed)] = np.zeros(0, dtype=str) if order is None else order
+        found.uploaders[int(seed)] = results.videos(key, test, "uploader")
     return found
 
 
-def by_video(data: dict[int, str], values: dict[int, np.ndarray]) -> np.ndarray:
-    """One value a distinct video: the mean over the seeds that share a version of the data, versions end to end.
+def by_video(scores: Scores, values: dict[int, np.ndarray]) -> ByVideo:
+    """One value a distinct video. Versions of the data have videos and uploaders of their own; seeds of one version
+    share those that they both test.
 
     Args:
-        data: seed -> version of the data; ``values``: seed -> (T,) values by video, for some of these seeds.
-
-    Returns:
-        (T summed over the versions,).
+        values: seed -> (T,) by video, in the order of ``scores``, for some of its seeds.
     """
-    groups: dict[str, list[np.ndarray]] = {}
-    for seed, array in values.items():
-        groups.setdefault(data[seed], []).append(array)
-    return np.concatenate([np.mean(group, axis=0) for group in groups.values()]) if groups else np.zeros(0)
+    if not values:
+        return ByVideo(np.zeros(0), None, np.zeros(0))
+    rows = pd.concat(
+        pd.DataFrame(
+            {
+                "version": scores.data[seed],
+                "video": scores.order[seed] if len(scores.order[seed]) == len(array) else np.arange(len(array)),
+                "uploader": -1 if (numbers := scores.uploaders[seed]) is None else numbers,
+                "weighted": array / len(array),
+                "weight": 1 / len(array),
+            }
+        )
+        for seed, array in values.items()
+    )
+    videos = rows.groupby(["version", "video"], sort=False).agg(
+        {"uploader": "first", "weighted": "sum", "weight": "sum"}
+    )
+    weights = videos["weight"].to_numpy()
+    known = (videos["uploader"] >= 0).all()
+    clusters = videos.groupby(["version", "uploader"], sort=False).ngroup().to_numpy() if known else None
+    return ByVideo(videos["weighted"].to_numpy() / weights, clusters, weights)
 
 
-def compare_scores(model: Scores, reference: Scores) -> tuple[np.ndarray, np.ndarray, list[int], str]:
+def compare_scores(model: Scores, reference: Scores) -> tuple[ByVideo, np.ndarray, list[int], str]:
     """Pair two models: differences by video, differences by seed, the seeds, and what could not be paired and why.
 
     A seed counts where both models finished it on the same version of the data; values by video, where every counted
@@ -115,11 +149,11 @@ def compare_scores(model: Scores, reference: Scores) -> tuple[np.ndarray, np.nda
     for seed in seeds:
         ours, theirs = model.videos[seed], reference.videos[seed]
         if ours is None or theirs is None:
-            return np.zeros(0), by_seed, seeds, note or "no values by video"
+            return by_video(model, {}), by_seed, seeds, note or "no values by video"
         if len(ours) != len(theirs) or not np.array_equal(model.order[seed], reference.order[seed]):
-            return np.zeros(0), by_seed, seeds, "the test videos differ, so they cannot be paired"
+            return by_video(model, {}), by_seed, seeds, "the test videos differ, so they cannot be paired"
         pairs[seed] = ours - theirs
-    return by_video(model.data, pairs), by_seed, seeds, note
+    return by_video(model, pairs), by_seed, seeds, note
 
 
 def compare_pair(
@@ -131,7 +165,9 @@ def compare_pair(
     if not seeds:
         return None
     difference = float(by_seed.mean())
-    interval = paired.mean_interval(videos) if len(videos) else paired.seeds_interval(by_seed)
+    stored = len(videos.values) > 0
+    interval = paired.mean_interval(*videos) if stored else paired.seeds_interval(by_seed)
+    effects = (videos.values, videos.weights) if stored else (by_seed,)
     sign = int(np.sign(np.round(difference, 12)))
     return Comparison(
         dataset=dataset,
@@ -141,20 +177,21 @@ def compare_pair(
         reference=pair[1],
         scheme="",
         seeds=len(seeds),
-        videos=len(videos),
+        videos=len(videos.values),
+        uploaders=0 if videos.clusters is None else len(np.unique(videos.clusters)),
         simulations=len({model.data[seed] for seed in seeds}),
         mean=float(np.mean([model.means[seed] for seed in seeds])),
         mean_reference=float(np.mean([reference.means[seed] for seed in seeds])),
         difference=difference,
         low=interval.low,
         high=interval.high,
-        p_videos=paired.paired_test(videos),
+        p_videos=paired.paired_test(*videos),
         holm_videos=float("nan"),
         p_seeds=paired.seeds_test(by_seed),
         holm_seeds=float("nan"),
         seeds_agreeing=int(np.sum(np.sign(np.round(by_seed, 12)) == sign)),
-        dz=paired.cohens_dz(videos if len(videos) else by_seed),
-        superiority=paired.superiority(videos if len(videos) else by_seed),
+        dz=paired.cohens_dz(*effects),
+        superiority=paired.superiority(*effects),
         better=-sign if smaller_is_better(metric) else sign,
         note=note,
     )

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.metrics.paired import Interval, mean_interval, seeds_interval
-from recbole_decm.report.comparisons import Scores, by_video, scores_of
+from recbole_decm.report.comparisons import ByVideo, Scores, by_video, scores_of
 from recbole_decm.report.look import GREY, STAGES, Figure, new_figure, shown, styles
 from recbole_decm.report.results import Results
 from recbole_decm.report.tables import place_title
@@ -31,8 +31,12 @@ def bars(results: Results, test: str, metric: str) -> list[Figure]:
             colours = [style[model]["colour"] for model in order]
             figure = _bar_figure([(model, means[model], scores[model]) for model in order], colours)
             figure.update_xaxes(title=metric_title(metric), rangemode="tozero")
-            over_videos = all(_by_video(found) is not None for found in scores.values())
-            what = "bootstrap over the test videos, each the mean over seeds" if over_videos else "t over seeds"
+            stored = [found for found in map(_by_video, scores.values()) if found is not None]
+            over_videos = len(stored) == len(scores)
+            what = "t over seeds"
+            if over_videos:
+                clustered = all(found.clusters is not None for found in stored)
+                what = f"bootstrap over the test videos{', by uploader' if clustered else ''}, each the mean over seeds"
             caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single seeds."
             figures.append(Figure(place_title(dataset, test), caption, figure))
     return figures
@@ -68,15 +72,15 @@ def _bar_figure(rows: Sequence[tuple[str, float, Scores]], colours: Sequence[str
     return figure
 
 
-def _by_video(scores: Scores) -> np.ndarray | None:
+def _by_video(scores: Scores) -> ByVideo | None:
     """One value a video, or None where a seed has none stored."""
     stored = {seed: values for seed, values in scores.videos.items() if values is not None}
-    return by_video(scores.data, stored) if len(stored) == len(scores.means) else None
+    return by_video(scores, stored) if len(stored) == len(scores.means) else None
 
 
 def _interval(scores: Scores) -> Interval:
     values = _by_video(scores)
-    return seeds_interval(np.array([*scores.means.values()])) if values is None else mean_interval(values)
+    return seeds_interval(np.array([*scores.means.values()])) if values is None else mean_interval(*values)
 
 
 def _asymmetric(means: Iterable[float], intervals: Iterable[tuple[float, float]]) -> dict[str, Any]:

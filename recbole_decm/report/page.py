@@ -18,7 +18,7 @@ from recbole_decm.report.html import figures_json, render, script_safe
 from recbole_decm.report.look import Figure, shown
 from recbole_decm.report.options import ReportOptions
 from recbole_decm.report.results import Results, disagreeing_cells, missing_cells
-from recbole_decm.report.tables import Column, Table, parts_of, place_title, seeds_of
+from recbole_decm.report.tables import Column, Table, parts_of, place_title, seeds_of, unit_of
 from recbole_decm.report.wording import VERDICTS, findings, p_text
 
 PAGE_COLUMNS = 6
@@ -64,6 +64,7 @@ def render_page(
         curves_data=script_safe(json.dumps(curves)),
         number=_number,
         p_text=p_text,
+        unit=unit_of(compared),
         metric_title=metric_title,
         smaller_is_better=smaller_is_better,
         place_title=place_title,

@@ -77,11 +77,13 @@ class Results:
         return [name[len(start) :] for name in self.done.dropna(axis=1, how="all").columns if name.startswith(start)]
 
     def videos(self, key: str, test: str, metric: str) -> np.ndarray | None:
-        """(T,) float64 values of a metric by video, or (T,) str of the videos for ``video``; None where not stored."""
+        """(T,) float64 values of a metric by video, str of ``video``, int of ``uploader``; None where not stored."""
         name = f"{test}/{metric}"
         if (key, name) not in self._arrays:
             values = _read_array(self.folder / "cells" / key / "videos.npz", name)
-            self._arrays[key, name] = values if values is None or metric == "video" else values.astype(np.float64)
+            if values is not None and metric not in ("video", "uploader"):
+                values = values.astype(np.float64)
+            self._arrays[key, name] = values
         return self._arrays[key, name]
 
     def curves(self, key: str) -> dict[str, dict[str, list[float]]]:

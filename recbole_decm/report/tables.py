@@ -151,8 +151,9 @@ def _note(
         against = f"than {baseline}" if baseline else "than the best of the column"
         over = "all comparisons with it" if baseline else "all pairs of models"
         signs = f"{BETTER} better, {WORSE} worse {against}" if baseline else f"{WORSE} worse {against}"
+        test = f"paired sign-flip test over the test videos{unit_of(compared)}"
         parts.append(
-            f"{signs} at {ALPHA:g}: paired sign-flip test over the test videos, corrected by Holm over {over} "
+            f"{signs} at {ALPHA:g}: {test}, corrected by Holm over {over} "
             "within a data set, test set and metric. Metrics that are not means over videos carry no marks."
         )
     few = sorted(
@@ -161,6 +162,14 @@ def _note(
     if few:
         parts.append("Fewer seeds: " + ", ".join(f"{model} on {place} ({n})" for model, place, n in few) + ".")
     return " ".join(parts)
+
+
+def unit_of(compared: pd.DataFrame) -> str:
+    """How tests over videos heed that videos share uploaders, as the end of "over the test videos"."""
+    tested = compared.loc[compared["holm_videos"].notna(), "uploaders"] > 0
+    if not tested.any():
+        return ", each by itself (uploaders are not known)"
+    return ", whole uploaders at a time" + ("" if tested.all() else " where they are known")
 
 
 def _seeds(counts: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ import torch
 
 from recbole_decm.errors import CheckpointError
 from recbole_decm.io.write import replacing
+from recbole_decm.model.towers import take_standardisation
 
 FORMAT = "recbole-decm"
 FORMAT_VERSION = 1
@@ -265,6 +266,7 @@ def load_weights(model: torch.nn.Module, state_dict: dict[str, torch.Tensor], pa
     Raises:
         CheckpointError: names the first parameters that are missing, unexpected or of another shape.
     """
+    take_standardisation(model, state_dict)
     own = model.state_dict()
     problems = [f"{name} is missing" for name in own if name not in state_dict]
     problems += [f"{name} is not expected" for name in state_dict if name not in own]

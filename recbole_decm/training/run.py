@@ -104,6 +104,11 @@ def build(config: DecCMConfig, splits: Splits | None = None) -> tuple[Any, Split
     init_seed(config["seed"], config["reproducibility"])  # so that a model does not depend on how its data were loaded
     model = make_model(config, splits.dataset).to(config["device"])
     getLogger().info(model)
+    for name in getattr(model, "standardised_features", ()):
+        getLogger().info(
+            f"{name}: the features are far from unit scale, so they are standardised by their training mean and "
+            "deviation, which the checkpoint keeps (standardize_features)."
+        )
     return model, splits
 
 

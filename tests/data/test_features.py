@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features
+from recbole_decm.data.features import FeatureMatrix, open_npy, reduce_features, standardisation
 from recbole_decm.errors import DataError
 from recbole_decm.io.npy import check_finite
 
@@ -103,3 +103,31 @@ def test_small_vectors_are_standardised_not_reduced():
     for dim in (4, 64, None):
         reduced = reduce_features(features, torch.arange(1, 51), dim=dim, seed=0)
         assert torch.allclose(reduced[1:].mean(dim=0), torch.zeros(4), atol=1e-5) and reduced.shape == (51, 4)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1e-10, 0), (1e-3, 5), (100, 0), (1e6, -2), (1, 1e3)])
+def test_standardisation_over_training_rows(factor, offset):
+    rng = np.random.default_rng(0)
+    values = (factor * (rng.normal(size=(40, 3)) * [1, 2, 0] + offset)).astype(np.float32)
+    values[:10] = 7e8  # of no training row: ids 31 to 40
+    ids = torch.arange(1, 31)
+    shift, scale = standardisation(matrix(values), ids.repeat(2))
+    found = (matrix(values).lookup(ids) - shift) * scale
+    assert torch.allclose(found.mean(dim=0), torch.zeros(3), atol=2e-3)
+    assert torch.allclose(found.std(dim=0, correction=0), torch.tensor([1.0, 1.0, 0.0]), atol=2e-3)
+
+
+@pytest.mark.parametrize("factor", [0.06, 1.0, 9.0])
+def test_features_of_about_unit_scale_are_standard(factor):
+    values = (factor * np.random.default_rng(1).normal(size=(500, 4))).astype(np.float32)
+    assert standardisation(matrix(values), torch.arange(1, 501)) is None
+    assert standardisation(matrix(np.zeros((5, 2), np.float32)), torch.arange(1, 6)) is None
+
+
+def test_standardisation_goes_block_by_block(monkeypatch):
+    values = (100 * np.random.default_rng(2).normal(size=(300, 4))).astype(np.float32)
+    whole = standardisation(matrix(values), torch.arange(1, 301))
+    monkeypatch.setattr("recbole_decm.data.features._REDUCE_ROWS", 7)
+    for one, other in zip(whole, standardisation(matrix(values), torch.arange(1, 301)), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5)
+    assert torch.allclose(whole[1], 1 / torch.from_numpy(values).std(dim=0, correction=0), rtol=1e-5)

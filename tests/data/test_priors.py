@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recbole_decm.data.priors import check_probabilities, genre_membership, genre_vocabulary, priors_from_training
+from recbole_decm.data.priors import (
+    check_probabilities,
+    genre_membership,
+    genre_vocabulary,
+    number_uploaders,
+    priors_from_training,
+)
 from recbole_decm.errors import DataError
 
 
@@ -21,8 +27,21 @@ def test_membership_shares_a_music_between_its_genres():
 def test_priors_from_training_by_hand():
     """Uploader 0 chose genre 0 twice and genre 1 once; uploader 1 chose nothing; smoothing 1."""
     uploader = np.array([0, 0, 0, 1])
-    priors = priors_from_training(uploader, np.array([0, 1, 2]), np.array([0, 0, 1]), np.eye(2, dtype=np.float32), 1.0)
-    assert np.allclose(priors, [[3 / 5, 2 / 5]] * 3 + [[0.5, 0.5]])
+    rows = (np.array([0, 1, 2]), np.array([0, 0, 1]))
+    full, others = priors_from_training(uploader, *rows, np.eye(2, dtype=np.float32), 1.0)
+    assert np.allclose(full, [[3 / 5, 2 / 5]] * 3 + [[0.5, 0.5]])
+    assert np.allclose(others, [[0.5, 0.5], [0.5, 0.5], [3 / 4, 1 / 4], [0.5, 0.5]])  # each without its own choice
+
+
+def test_a_video_with_several_choices_leaves_all_of_them_out():
+    uploader, rows = np.array([0, 0]), (np.array([0, 0, 1]), np.array([0, 1, 1]))
+    full, others = priors_from_training(uploader, *rows, np.eye(2, dtype=np.float32), 1.0)
+    assert np.allclose(full, [[2 / 5, 3 / 5]] * 2) and np.allclose(others, [[1 / 3, 2 / 3], [0.5, 0.5]])
+
+
+def test_unknown_uploaders_are_many():
+    assert number_uploaders(["b", "", "a", "b", ""]).tolist() == [0, 3, 2, 0, 4]
+    assert number_uploaders([]).tolist() == []
 
 
 def test_probabilities_are_checked_row_by_row():

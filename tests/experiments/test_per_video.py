@@ -31,7 +31,7 @@ def cell(model: str, folder: Path | None, dataset: str = "planted", **values) ->
 def test_the_mean_over_videos_is_what_recbole_reports(planted, mode):
     content, arrays, _ = cell("CMVAE", planted, eval_args={"mode": mode})
     test = content["metrics"]["test"]
-    assert len(test) == 12 and set(arrays) == {"test/video", *(f"test/{name}" for name in test)}
+    assert len(test) == 12 and set(arrays) == {"test/video", "test/uploader", *(f"test/{name}" for name in test)}
     for name, value in test.items():
         row = arrays[f"test/{name}"]
         assert row.dtype == np.float32 and row.shape == (90,)
@@ -55,9 +55,12 @@ def test_rows_of_all_models_are_in_the_same_order():
     values = {"epochs": 1, "metrics": ["NDCG", "IPWRecall", "GenreKL", "ItemCoverage"], "topk": [10], "eval_step": 1}
     cells = [cell(model, None, "sim", **values) for model in ("Pop", "CMVAE", "BPR")]
     for content, arrays, _ in cells:
-        assert set(arrays) == {f"{test}/{name}" for test in ("test", "test_do") for name in ("video", "ndcg@10")}
+        assert set(arrays) == {
+            f"{test}/{name}" for test in ("test", "test_do") for name in ("video", "uploader", "ndcg@10")
+        }
         for test in ("test", "test_do"):
             assert np.array_equal(arrays[f"{test}/video"], cells[0][1]["test/video"])
+            assert np.array_equal(arrays[f"{test}/uploader"], cells[0][1]["test/uploader"])
             assert arrays[f"{test}/ndcg@10"].mean() == pytest.approx(content["metrics"][test]["ndcg@10"], abs=6e-7)
     assert len(set(cells[0][1]["test/video"])) == 300 and cells[0][1]["test/video"][0].startswith("v")
     genres = [content["genres"] for content, _, _ in cells]

@@ -72,6 +72,64 @@ def test_false_alarms_stay_at_their_rate():
     assert 0.025 < np.mean(p <= 0.05) < 0.08 and 0.42 < np.mean(p <= 0.5) < 0.58
 
 
+def drawn_by_uploader(rng, videos=240, uploaders=48, share=0.3):
+    """Differences without effect, ``share`` of whose variance is the uploader's, and the uploader of each."""
+    owner = rng.choice(uploaders, videos, p=rng.dirichlet(np.full(uploaders, 2.0)))
+    return share**0.5 * rng.normal(size=uploaders)[owner] + (1 - share) ** 0.5 * rng.normal(size=videos), owner
+
+
+def test_clusters_keep_false_alarms_at_their_rate_and_power():
+    rng = np.random.default_rng(1)
+    draws = [drawn_by_uploader(rng) for _ in range(400)]
+
+    def alarms(effect, known, count):
+        p = [paired_test(x + effect, owner if known else None, resamples=499) for x, owner in draws[:count]]
+        return np.mean(np.array(p) < 0.05)
+
+    assert 0.03 <= alarms(0, True, 400) <= 0.07 and alarms(0, False, 150) > 0.2 and alarms(0.4, True, 100) > 0.8
+
+
+def test_the_interval_of_clusters_is_that_of_their_totals():
+    """As wide as the standard error that heeds clusters, which is twice that of videos taken one by one here."""
+    values, owner = drawn_by_uploader(np.random.default_rng(2), videos=4_000, uploaders=400)
+    centred = np.bincount(owner, values - values.mean())
+    half = 1.96 * math.sqrt(400 / 399 * (centred**2).sum()) / len(values)
+    low, high = mean_interval(values, owner)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.15 * half)
+    alone = mean_interval(values)
+    assert high - low > 1.7 * (alone.high - alone.low)
+
+
+def test_clusters_by_hand():
+    values, owner = np.array([1.0, 1.0, 3.0, -1.0]), np.array([7, 7, 3, 5])  # totals 2, 3, -1
+    assert paired_test(values, owner) == pytest.approx(every_pattern([2.0, 3.0, -1.0]))
+    assert paired_test(values, weights=np.array([1.0, 1.0, 1.0, 3.0])) == pytest.approx(every_pattern([1, 1, 3, -3]))
+    assert math.isnan(paired_test(values, np.zeros(4))) and np.isnan(mean_interval(values, np.zeros(4))).all()
+
+
+def test_clusters_of_one_video_are_none_and_their_order_is_no_matter():
+    values = np.random.default_rng(3).normal(0.1, 1, 60)
+    assert paired_test(values, np.arange(60)) == paired_test(values)
+    assert mean_interval(values, np.arange(60)) == mean_interval(values)
+
+
+def test_many_clusters_take_the_t_test_of_their_totals():
+    values, owner = np.random.default_rng(4).normal(0.01, 1, 2 * LARGE + 2), np.arange(2 * LARGE + 2) // 2
+    totals = values.reshape(-1, 2).sum(axis=1)
+    assert paired_test(values, owner) == pytest.approx(stats.ttest_1samp(totals, 0).pvalue)
+    half = 1.96 * totals.std(ddof=1) / math.sqrt(len(totals)) / 2
+    assert mean_interval(values, owner) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
+
+
+def test_a_weighted_mean_lies_in_its_interval():
+    rng = np.random.default_rng(5)
+    values, weights = np.concatenate([rng.normal(0, 0.01, 100), rng.normal(1, 0.01, 100)]), np.repeat([3.0, 1.0], 100)
+    low, high = mean_interval(values, weights=weights)
+    assert low < np.average(values, weights=weights) < high < 0.4 and high - low < 0.15
+    assert superiority(values - 0.5, weights) == pytest.approx(0.25)
+    assert cohens_dz(values, weights) == pytest.approx(0.25 / (0.25 * 0.75) ** 0.5, abs=0.02)
+
+
 def test_holm_by_hand():
     # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04, and the last may not fall below 0.06.
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])

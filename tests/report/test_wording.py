@@ -13,7 +13,7 @@ NAN = float("nan")
 
 def row(**changes):
     base = Comparison(
-        *("sim", "test", "ndcg@10", "DecCMPlus", "DeepFM", "baseline", 5, 300, 1, 0.431, 0.4),
+        *("sim", "test", "ndcg@10", "DecCMPlus", "DeepFM", "baseline", 5, 300, 90, 1, 0.431, 0.4),
         *(0.031, 0.022, 0.04, 0.002, 0.004, 0.003, 0.006, 5, 0.45, 0.66, 1, ""),
     )
     return {**base.__dict__, **changes}
@@ -22,7 +22,7 @@ def row(**changes):
 def test_a_difference_that_holds():
     assert sentence(row()) == (
         "DecCMPlus is above DeepFM on sim by 0.0310 NDCG@10 (95 % CI 0.0220 to 0.0400; p = 0.004 after Holm, "
-        "over 300 videos; 5 of 5 seeds, p = 0.006 after Holm; dz = 0.45)."
+        "over 300 videos of 90 uploaders; 5 of 5 seeds, p = 0.006 after Holm; dz = 0.45)."
     )
 
 
@@ -55,7 +55,8 @@ def test_one_seed_claims_nothing_of_others():
 
 
 def test_videos_of_several_simulations_are_named():
-    assert "over 1,500 videos of 5 versions of the data" in sentence(row(videos=1500, simulations=5))
+    assert "over 1,500 videos of 90 uploaders in 5 versions of the data" in sentence(row(videos=1500, simulations=5))
+    assert "over 300 videos; 5 of" in sentence(row(uploaders=0))
 
 
 @pytest.mark.parametrize(
