@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from recbole_decm.cli.options import tell_failures
+
 
 def _folders(_ctx: object, _param: object, values: tuple[str, ...]) -> dict[str, str]:
     pairs = [value.partition("=") for value in values]
@@ -47,10 +49,9 @@ def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[s
         stop.args = (f"the same command goes on from what is in {out}",)
         raise
     write_report(out, options)
-    for name, error in outcome.failed.items():
-        click.echo(f"failed: {name}: {error}", err=True)
+    code = tell_failures(outcome.failed)
     click.echo(
         f"{outcome.done} of {outcome.total} cells done ({outcome.before} before), {len(outcome.failed)} failed: "
         f"{out / 'results.csv'}, {out / 'report.html'}"
     )
-    return 1 if outcome.failed else 0
+    return code

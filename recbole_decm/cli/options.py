@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,13 @@ def numbers(kind: Callable[[str], Any], what: str) -> Callable[[object, object, 
             raise click.BadParameter(f"expected {what} separated by commas, found '{value}'") from error
 
     return parse
+
+
+def tell_failures(failed: Mapping[str, str]) -> int:
+    """Name the runs that failed, each with its error; the exit code, 1 where there are any."""
+    for name, error in failed.items():
+        click.echo(f"failed: {name}: {error}", err=True)
+    return 1 if failed else 0
 
 
 seeds_option = click.option(

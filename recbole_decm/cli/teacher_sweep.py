@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from recbole_decm.cli.options import TAKES_KEYS, numbers, seeds_option
+from recbole_decm.cli.options import TAKES_KEYS, numbers, seeds_option, tell_failures
 
 
 @click.command("teacher-sweep", context_settings=TAKES_KEYS)
@@ -23,7 +23,7 @@ from recbole_decm.cli.options import TAKES_KEYS, numbers, seeds_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def teacher_sweep_command(
     model: str, dataset: str, weights: list[float], seeds: list[int], arguments: tuple[str, ...]
-) -> None:
+) -> int:
     """Train a model at several weights of its teacher and print their validation scores.
 
     Warns where the teacher makes validation worse. Test data are not looked at. ARGUMENTS are --key=value.
@@ -40,6 +40,10 @@ def teacher_sweep_command(
         for row in sweep(model, dataset, weights, seeds, arguments, describe):
             rows.append(row)
             bar.update()
-    scores = {(row["weight"], row["seed"]): row["score"] for row in rows}
+    scores = {(row["weight"], row["seed"]): row["score"] for row in rows if row["error"] is None}
+    code = tell_failures(
+        {f"weight {row['weight']:g}, seed {row['seed']}": row["error"] for row in rows if row["error"]}
+    )
     click.echo(f"{model} on {dataset}, seeds {', '.join(map(str, seeds))}")
     click.echo(format_effects(effects(scores, rows[0]["bigger"]), rows[0]["metric"]))
+    return code

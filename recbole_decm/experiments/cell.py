@@ -15,46 +15,42 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.experiments import per_video
 from recbole_decm.io.version import __version__
 from recbole_decm.io.write import write_text
-from recbole_decm.training.run import Trained, fit, plain_metrics, start_logging, timed
+from recbole_decm.training.run import Trained, end_run, evaluations, fit, start_run
 
 _PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
-def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | str) -> None:
+def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | str, tested: bool = True) -> None:
     """Train and test; write ``cell.json``, ``videos.npz`` and ``curves.json`` into ``folder``.
 
     Args:
         model, dataset: registered names.
         values: config values.
         note: what ``cell.json`` says beside the results: labels, hashes, overlay, factors.
+        tested: False to train alone, without a look at test data and without a checkpoint.
     """
     folder = Path(folder)
     config = DecCMConfig(model, dataset, config_dict=values)
-    start_logging(config)
-    trained = fit(config)
+    start_run(config)
+    trained = fit(config, saved=tested)
     collector = trained.trainer.eval_collector
-    metrics: dict[str, Any] = {"valid": trained.valid_result or {}}
-    arrays: dict[str, np.ndarray] = {}
-    loaders: dict[str, Any] = {
-        "test": trained.splits.test,
-        **{f"test_{name}": data for name, data in trained.splits.extra.items()},
-    }
     collector.keep(*per_video.RESOURCES)
-    lists, uploaders = None, per_video.read_uploaders(trained.splits.dataset)
-    with timed(trained.seconds, "test"):
-        for name, loader in loaders.items():
-            metrics[name] = plain_metrics(trained.trainer.evaluate(loader))
-            lists = collector.kept.get("rec.items").numpy() if lists is None else lists
-            tokens = loader.dataset.field2id_token[loader.uid_field][loader.users]
-            arrays[f"{name}/video"] = tokens.astype(str)
-            arrays |= {} if uploaders is None else {f"{name}/uploader": uploaders[loader.users]}
-            arrays |= {f"{name}/{key}": row for key, row in per_video.metrics_by_video(config, collector.kept).items()}
-    assert lists is not None
+    uploaders = per_video.read_uploaders(trained.splits.dataset) if tested else None
+    metrics: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    lists: dict[str, np.ndarray] = {}
+    for name, loader, found in evaluations(trained) if tested else ():
+        metrics[name] = found
+        lists[name] = collector.kept.get("rec.items").numpy()
+        arrays[f"{name}/video"] = loader.dataset.field2id_token[loader.uid_field][loader.users].astype(str)
+        arrays |= {} if uploaders is None else {f"{name}/uploader": uploaders[loader.users]}
+        arrays |= {f"{name}/{key}": row for key, row in per_video.metrics_by_video(config, collector.kept).items()}
+    end_run(trained, metrics, saved=tested)
     content = {
         **note,
         "status": "done",
         "error": None,
-        "metrics": metrics,
+        "metrics": {"valid": trained.valid_result or {}, **metrics},
         **_lists_hold(trained, lists),
         **_cost(trained),
     }
@@ -64,14 +60,18 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
     write_text(folder / "cell.json", json.dumps(content, indent=2) + "\n")
 
 
-def _lists_hold(trained: Trained, lists: np.ndarray) -> dict[str, Any]:
+def _lists_hold(trained: Trained, lists: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the lists hold: those of the test, and by genre those of choices without confounding, too."""
+    found: dict[str, Any] = {"popularity": None, "genres": None}
+    if "test" not in lists:
+        return found
     dataset = trained.splits.dataset
-    found: dict[str, Any] = {"popularity": per_video.popularity_of(lists, dataset.popularity), "genres": None}
+    found["popularity"] = per_video.popularity_of(lists["test"], dataset.popularity)
     genres = per_video.read_genres(dataset)
     if genres is not None:
         names, membership = genres
         truth = trained.splits.extra["do"].positives.ids if "do" in trained.splits.extra else None
-        shares = per_video.shares_by_genre(lists, dataset.popularity, membership, truth)
+        shares = per_video.shares_by_genre(lists["test"], dataset.popularity, membership, truth, lists.get("test_do"))
         found["genres"] = {"names": names, **shares}
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from recbole_decm.experiments.hashes import all_hashes
 from recbole_decm.experiments.spec import DataEntry, ModelEntry, Specification, slug
 from recbole_decm.io.digest import of_texts
 from recbole_decm.simulation.files import read_simulation_record
+
+QUIET = {"state": "WARNING", "show_progress": False}
+"""Config values of cells that run in the process of a command, which shows progress and results itself."""
+LOGGED = {"state": "INFO", "show_progress": False}
+"""Of cells that run in processes of their own, which have a log file each."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,13 @@ class ResolvedCell:
     """A cell with all that a run of it depends on, worked out once.
 
     Attributes:
-        values: config values, with seed and folders; config: what they make; hashes: of config, data and code.
+        values: config values, with seed and folders; config: what they make.
         found: the values that a search found.
     """
 
     cell: Cell
     values: dict[str, Any]
     config: DecCMConfig
-    hashes: dict[str, str]
     found: dict[str, Any]
 
     @classmethod
@@ -63,7 +68,22 @@ class ResolvedCell:
         """
         whole = {**values, **(found or {})}
         config = DecCMConfig(cell.model.model, cell.dataset, config_dict=whole)
-        return cls(cell, whole, config, all_hashes(config), found or {})
+        return cls(cell, whole, config, found or {})
+
+    @property
+    def model(self) -> str:
+        """Name of the model's class."""
+        return self.cell.model.model
+
+    @property
+    def seed(self) -> int:
+        """Of data, training and evaluation."""
+        return self.cell.seed
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Of config, data and code."""
+        return all_hashes(self.config)
 
     def with_values(self, found: dict[str, Any]) -> ResolvedCell:
         """The same cell with other values for some keys."""
@@ -76,6 +96,29 @@ class ResolvedCell:
         labels = {"model": cell.model.label, "class": cell.model.model, "dataset": cell.data.label, "seed": cell.seed}
         overlay = {**overlay_of(cell.model), **self.found}
         return {**labels, **self.hashes, "overlay": overlay, "factors": read_simulation_record(yaml)}
+
+    def job(self, folder: Path, note: dict[str, Any], tested: bool = True, **values: Any) -> dict[str, Any]:
+        """The run of the cell as a job of :mod:`.jobs`.
+
+        Args:
+            folder: where results go; note: what ``cell.json`` says beside them.
+            tested: False to train alone.
+            values: above those of the cell.
+        """
+        kwargs: dict[str, Any] = {
+            "model": self.model,
+            "dataset": self.cell.dataset,
+            "values": {**self.values, **values},
+        }
+        kwargs |= {"note": note, "folder": str(folder), "tested": tested}
+        return {"call": "recbole_decm.experiments.cell:run_cell", "kwargs": kwargs}
+
+
+def one_cell(model: str, dataset: str, values: dict[str, Any]) -> ResolvedCell:
+    """A cell of no specification: a model on a data set that exists, with config values."""
+    config = DecCMConfig(model, dataset, config_dict=values)
+    entry, data = ModelEntry(label=model, model=model), DataEntry(label=dataset, dataset=dataset)
+    return ResolvedCell(Cell(slug(model), entry, data, config["seed"], dataset, None), values, config, {})
 
 
 def cells_of(specification: Specification, out: Path) -> list[Cell]:

@@ -10,16 +10,15 @@ from tabulate import tabulate
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import parse_arguments
 from recbole_decm.errors import ConfigError
-from recbole_decm.training.run import run_config
+from recbole_decm.experiments.cells import QUIET, one_cell
+from recbole_decm.experiments.runner import run_here
 
 
 def arguments_for(model: str, dataset: str, values: dict) -> dict:
     """The values whose keys a model knows; a key that is only another model's is left out for this one."""
     folder = {"data_path": values["data_path"]} if "data_path" in values else {}
     keys = DecCMConfig(model, dataset, config_dict=folder).known_keys
-    known = {key: value for key, value in values.items() if key in keys}
-    DecCMConfig(model, dataset, config_dict=known)  # refuses a value before anything is trained
-    return known
+    return {key: value for key, value in values.items() if key in keys}
 
 
 def compare(
@@ -28,43 +27,48 @@ def compare(
     arguments: Sequence[str] = (),
     on_start: Callable[[str, int], None] = lambda model, seed: None,
 ) -> Iterator[dict]:
-    """Train and test each (model, seed); yields ``{"model", "seed", "seconds", <metrics>}`` as they finish.
+    """Train and test each (model, seed); yields ``{"model", "seed", "error", "seconds", <metrics>}`` as they finish.
 
     Metrics are the test's, ``valid:<metric>``, the score that chose the epoch (NaN with ``eval_step: 0``: none was
-    chosen), and ``<name>:<metric>`` of extra tests.
+    chosen), and ``<name>:<metric>`` of extra tests. A run that fails has an error and none of them.
 
     Raises:
         ConfigError: before any training, for a key that no model of the comparison knows.
     """
-    values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
+    values = {**QUIET, **parse_arguments(list(arguments))}
     per_model = {model: arguments_for(model, dataset, values) for model, _ in jobs}
     for key in values:
         if all(key not in known for known in per_model.values()):
             raise ConfigError(f"command line: expected a key that one of the models reads, found '{key}'.")
-    for model, seed in jobs:
-        on_start(model, seed)
-        config = DecCMConfig(model, dataset, config_dict={**per_model[model], "seed": seed})
-        trained, test = run_config(config)
-        metrics = {
-            f"valid:{config['valid_metric'].lower()}": trained.valid_score if trained.valid_result else float("nan")
-        }
-        metrics |= dict((test if test is not None else trained.valid_result) or {})
-        for name, found in trained.extra_results.items():
-            metrics |= {f"{name.removeprefix('test_')}:{metric}": value for metric, value in found.items()}
-        yield {"model": model, "seed": seed, "seconds": sum(trained.seconds.values()), **metrics}
+    cells = [one_cell(model, dataset, {**per_model[model], "seed": seed}) for model, seed in jobs]
+    for cell, content in run_here(cells, lambda cell: on_start(cell.model, cell.seed)):
+        row = {"model": cell.model, "seed": cell.seed, "error": content["error"]}
+        yield row | (_measured(cell.config, content) if content["error"] is None else {})
+
+
+def _measured(config: DecCMConfig, content: dict) -> dict[str, float]:
+    metrics, chosen = dict(content["metrics"]), config["valid_metric"].lower()
+    valid = metrics.pop("valid")
+    found = {"seconds": sum(content["seconds"].values()), f"valid:{chosen}": valid.get(chosen, float("nan"))}
+    found |= metrics.pop("test", valid)
+    extra = {f"{name.removeprefix('test_')}:{key}": value for name in metrics for key, value in metrics[name].items()}
+    return found | extra
 
 
 def format_table(rows: pd.DataFrame, models: Sequence[str], dataset: str) -> str:
     """A text table, one line per model in the given order: mean, and ± standard deviation over more than one seed.
 
-    With more than ten columns the table is turned, one line per metric, so that it fits a screen.
+    With more than ten columns the table is turned, one line per metric, so that it fits a screen. Runs that failed are
+    counted beside the model, and their errors follow.
     """
     seeds = sorted(rows["seed"].unique().tolist())
-    names = [name for name in rows.columns if name not in ("model", "seed")]
+    names = [name for name in rows.columns if name not in ("model", "seed", "error")]
     lines = []
     for model in models:
         group = rows[rows["model"] == model]
-        cells = [model]
+        failed = int(group["error"].notna().sum())
+        group = group[group["error"].isna()]
+        cells = [f"{model} ({failed} failed)" if failed else model]
         for name in names:
             if group[name].isna().all():  # of this model there is no such figure
                 cells.append("")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from recbole_decm.config.config import DecCMConfig
-from recbole_decm.errors import ConfigError
+from recbole_decm.errors import ConfigError, DecCMError
+from recbole_decm.experiments.cells import QUIET, one_cell
 from recbole_decm.experiments.compare import arguments_for
-from recbole_decm.metrics.genres import genre_counts
+from recbole_decm.experiments.runner import run_here
 from recbole_decm.report.first_look import FirstLook, Look
-from recbole_decm.training.run import fit, start_logging
 
 MODELS = ("DecCMPlus", "CMVAE", "Pop")
 TEST = "do"
@@ -37,26 +34,17 @@ def first_look(
     Raises:
         ConfigError: the data set has no choices without confounding.
     """
-    given = {name: arguments_for(name, dataset, values or {}) for name in models}  # each model, the keys it knows
-    looks: list[Look] = []
-    names: tuple[str, ...] = ()
-    truth = np.zeros(0)
-    for model in models:
-        on_model(model)
-        own = {"topk": [k], "metrics": ["NDCG", "Recall", "MajorityShare"], "valid_metric": f"NDCG@{k}"}
-        quiet = {"state": "WARNING", "show_progress": False}
-        config = DecCMConfig(model, dataset, config_dict={**quiet, **own, **given[model]})
-        if TEST not in (config["extra_tests"] or []):
+    own = {"topk": [k], "metrics": ["NDCG", "Recall", "MajorityShare"], "valid_metric": f"NDCG@{k}"}
+    cells = []
+    for model in models:  # each with the keys it knows
+        given = arguments_for(model, dataset, values or {})
+        cells.append(one_cell(model, dataset, {**QUIET, **own, **given}))
+        if TEST not in (cells[-1].config["extra_tests"] or []):
             raise ConfigError(f"{dataset}: expected choices without confounding, '{TEST}' of extra_tests, found none.")
-        start_logging(config)
-        trained = fit(config)
-        data, loader = trained.splits.dataset, trained.splits.extra[TEST]
-        collector = trained.trainer.eval_collector
-        collector.keep("rec.items")
-        found = trained.trainer.evaluate(loader)
-        lists = collector.kept.get("rec.items").numpy()
-        shares = genre_counts(lists, data.genre_membership)[:, -1].sum(axis=0) / lists.size
-        looks.append(Look(model, float(found[f"ndcg@{k}"]), float(found[f"recall@{k}"]), tuple(shares.tolist())))
-        names = tuple(data.genre_vocabulary)
-        truth = data.genre_membership[loader.positives.ids].mean(axis=0, dtype=np.float64)
-    return FirstLook(dataset, k, names, tuple(truth.tolist()), tuple(looks))
+    looks: list[Look] = []
+    for cell, found in run_here(cells, lambda cell: on_model(cell.model)):
+        if found["error"]:
+            raise DecCMError(f"{cell.model}: {found['error']}")
+        do, genres = found["metrics"][f"test_{TEST}"], found["genres"]
+        looks.append(Look(cell.model, do[f"ndcg@{k}"], do[f"recall@{k}"], tuple(genres["lists_do"])))
+    return FirstLook(dataset, k, tuple(genres["names"]), tuple(genres["truth"]), tuple(looks))

@@ -23,7 +23,7 @@ from recbole_decm.report.results import FORMAT_VERSION, require_format
 
 SPECIFICATION = "specification.yaml"
 RUNNING = ".running"
-EMPTY: dict[str, Any] = {
+_EMPTY: dict[str, Any] = {
     "metrics": {},
     "seconds": {},
     "peak_memory_mb": None,
@@ -33,7 +33,6 @@ EMPTY: dict[str, Any] = {
     "genres": None,
     "popularity": None,
 }
-"""What ``cell.json`` of a failed cell has for results."""
 _SPARE_BYTES = 200 * 2**20
 _CELL_BYTES = 2**20
 
@@ -101,6 +100,11 @@ def read_cell(out: Path, key: str) -> dict[str, Any] | None:
     """The content of ``cell.json`` of a cell; None where there is none."""
     path = out / "cells" / key / "cell.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def failed(note: dict[str, Any], error: str) -> dict[str, Any]:
+    """The content of ``cell.json`` of a cell that failed."""
+    return {**note, "status": "failed", "error": error, **_EMPTY}
 
 
 def stands(cell: dict[str, Any] | None, hashes: dict[str, str]) -> bool:

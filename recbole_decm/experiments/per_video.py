@@ -89,7 +89,11 @@ def _read_column(dataset: Any, suffix: str, id_field: str, field: str) -> tuple[
 
 
 def shares_by_genre(
-    lists: np.ndarray, popularity: np.ndarray, membership: np.ndarray, truth: np.ndarray | None = None
+    lists: np.ndarray,
+    popularity: np.ndarray,
+    membership: np.ndarray,
+    truth: np.ndarray | None = None,
+    lists_do: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Shares of each genre in the lists, the catalogue, the training pairs and the true choices.
 
@@ -97,17 +101,22 @@ def shares_by_genre(
         lists: (V, k) music ids.
         popularity: (n_music,) training pairs of each track id; id 0 is the padding.
         membership: (n_music, K).
-        truth: (n,) music ids chosen without confounding.
+        truth: (n,) music ids chosen without confounding; lists_do: (V', k) music ids for the videos of these choices.
 
     Returns:
-        ``{"lists", "catalogue", "train", "truth"}``, K shares each; music without a genre belongs to none.
+        ``{"lists", "catalogue", "train", "truth", "lists_do"}``, K shares each; music without a genre belongs to none.
     """
     membership = membership.astype(np.float64)
+
+    def share_of(ids: np.ndarray) -> np.ndarray:
+        return genre_counts(ids, membership)[:, -1].sum(axis=0) / ids.size
+
     shares = {
-        "lists": genre_counts(lists, membership)[:, -1].sum(axis=0) / lists.size,
+        "lists": share_of(lists),
         "catalogue": membership[1:].mean(axis=0),
         "train": popularity @ membership / popularity.sum(),
         "truth": None if truth is None else membership[truth].mean(axis=0),
+        "lists_do": None if lists_do is None else share_of(lists_do),
     }
     return {name: None if share is None else share.tolist() for name, share in shares.items()}
 

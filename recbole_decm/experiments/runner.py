@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -16,13 +18,32 @@ from recbole_decm.experiments import data, folder
 from recbole_decm.experiments.cells import Cell, ResolvedCell
 from recbole_decm.experiments.jobs import Engine, Task, Workers, run_tasks
 from recbole_decm.experiments.progress import Progress
-from recbole_decm.experiments.spec import Specification
+from recbole_decm.experiments.spec import Search, Specification, distributions_of, slug
+from recbole_decm.experiments.worker import call
 from recbole_decm.io.csv_text import csv_text
+from recbole_decm.io.digest import of_texts
 from recbole_decm.io.write import write_text
 from recbole_decm.report.results import row_of
 
 if TYPE_CHECKING:
-    from recbole_decm.experiments.searching import Searching
+    from recbole_decm.experiments.search import Searching
+
+
+def run_here(
+    cells: Iterable[ResolvedCell], on_start: Callable[[ResolvedCell], object], tested: bool = True
+) -> Iterator[tuple[ResolvedCell, dict[str, Any]]]:
+    """Run cells in this process, one after the other; yields each with what ``cell.json`` would say, as they end.
+
+    Args:
+        tested: False to train alone.
+    """
+    with TemporaryDirectory(prefix="recbole-decm-") as scratch:
+        for cell in cells:
+            on_start(cell)
+            path = Path(scratch, "cell.json")
+            job = cell.job(path.parent, {}, tested)
+            error = call(job["call"], job["kwargs"], quiet=True)
+            yield cell, folder.failed({}, error) if error else json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass
@@ -75,7 +96,7 @@ class Run:
         self.specification, self.out, self.cells, self.progress = specification, out, cells, progress
         self.outcome = Outcome(len(cells))
         self._waiting: list[ResolvedCell] = []
-        self._searches: list[Searching] = []
+        self._searches: list[tuple[Searching, list[ResolvedCell]]] = []
         self._bases: dict[tuple, tuple[set[str], str]] = {}
 
     def run(self, engine: Engine) -> Outcome:
@@ -85,10 +106,12 @@ class Run:
         folder.set_aside_others(self.out, {cell.key for cell in self.cells})
         try:
             self._sort_cells()
-            self.progress.start(self.outcome, sum(search.left for search in self._searches))
+            self.progress.start(self.outcome, sum(search.left for search, _ in self._searches))
             run_tasks(lambda: next(self._tasks(), None), engine, self.progress.tick)
         finally:
             self.progress.close()
+            for search, _ in self._searches:
+                search.close()
             self._write_results()
         return self.outcome
 
@@ -107,7 +130,7 @@ class Run:
         known, place = self._bases[key]
         values = plan.values_of(self.specification, cell.model, cell.data, known)
         own = {"seed": cell.seed, "data_path": place, "teacher_dir": str(self.out / "teachers")}
-        return {**plan.with_absolute_paths(values), **own, "state": "INFO", "show_progress": False}
+        return {**plan.with_absolute_paths(values), **own, **plan.LOGGED}
 
     # --- what is to be done -----------------------------------------------------------------------------------------
     def _sort_cells(self) -> None:
@@ -121,25 +144,37 @@ class Run:
                 groups.setdefault((cell.model.label, cell.data.label), []).append(resolved)
             else:
                 self._add(resolved)
-        if groups and specified:  # Optuna takes a second to import
-            from recbole_decm.experiments.searching import Searching
-
-            self._searches = [Searching(self.out, specified, group, self._trial_ended) for group in groups.values()]
+        if specified:
+            self._searches = [(self._search(specified, group), group) for group in groups.values()]
             self._release_found()
 
-    def _trial_ended(self, label: str, error: str | None) -> None:
-        if error is not None:
-            self.progress.say(f"search of {label}: trial failed: {error}")
-        self.progress.trial_done()
-        self._release_found()
+    def _search(self, specified: Search, cells: list[ResolvedCell]) -> Searching:
+        """The search that the cells of a model on a data set wait for."""
+        from recbole_decm.experiments.search import Searching, Study  # Optuna takes a second to import
+
+        first = cells[0].with_values({"seed": specified.seed})
+        space = distributions_of(specified.space_of(first.cell.model) or {})
+        identity = of_texts(*first.hashes.values(), space, specified.seed, size=8)
+        labels = (first.cell.model.label, first.cell.data.label)
+        journal = self.out / "search" / f"{'-'.join(map(slug, labels))}-{of_texts(*labels)}.journal"
+        study = Study(journal, identity, space, specified.trials, specified.seed)
+        name = f"search of {' on '.join(labels)}"
+
+        def told(error: str | None) -> None:
+            if error is not None:
+                self.progress.say(f"{name}: trial failed: {error}")
+            self.progress.trial_done()
+            self._release_found()
+
+        return Searching(name, study, first, self.out / folder.RUNNING, told)
 
     def _release_found(self) -> None:
         """Let cells run with the best values found; without any, they fail."""
-        ended = [search for search in self._searches if not search.left]
-        self._searches = [search for search in self._searches if search.left]
-        for search in ended:
+        ended = [(search, cells) for search, cells in self._searches if not search.left]
+        self._searches = [(search, cells) for search, cells in self._searches if search.left]
+        for search, cells in ended:
             best, why = search.found()
-            for cell in search.cells:
+            for cell in cells:
                 if best is not None:
                     self._add(cell.with_values(best))
                 else:
@@ -162,7 +197,7 @@ class Run:
 
     def _tasks(self) -> Iterator[Task]:
         """What can start now: searches first, since cells wait for them."""
-        for search in self._searches:
+        for search, _ in self._searches:
             task = search.task()
             if task is not None:
                 yield task
@@ -171,15 +206,12 @@ class Run:
 
     def _task(self, cell: ResolvedCell) -> Task:
         place = self.out / folder.RUNNING / cell.cell.key
-        values = {**cell.values, "checkpoint_dir": str(place / "checkpoints")}
-        kwargs = {"model": cell.cell.model.model, "dataset": cell.cell.dataset, "values": values}
-        kwargs |= {"note": cell.note(), "folder": str(place)}
-        job = {"call": "recbole_decm.experiments.cell:run_cell", "kwargs": kwargs}
+        job = cell.job(place, cell.note(), checkpoint_dir=str(place / "checkpoints"))
         return Task(cell.cell.title, place, job, lambda error: self._ended(cell, place, error))
 
     def _ended(self, cell: ResolvedCell, place: Path, error: str | None) -> None:
         key, name = cell.cell.key, cell.cell.title
-        failed = None if error is None else {**cell.note(), "status": "failed", "error": error, **folder.EMPTY}
+        failed = None if error is None else folder.failed(cell.note(), error)
         folder.finish(self.out, key, place, failed, self.specification.keep_checkpoints)
         if error is None:
             self.outcome.done += 1

@@ -7,22 +7,26 @@ defaults, as far as the space holds them.
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from recbole_decm.config.config import DecCMConfig
-from recbole_decm.training.run import fit, start_logging
+from recbole_decm.experiments.cells import ResolvedCell
+from recbole_decm.experiments.jobs import Task
+from recbole_decm.io.write import write_text
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 _INTERRUPTED = "interrupted"
@@ -45,19 +49,16 @@ class Study:
     trials: int
     seed: int
 
-    def open(self, bigger: bool | None = None) -> optuna.Study:
-        """Open the study.
+    def open(self, bigger: bool) -> optuna.Study:
+        """Open the study, created where it is not there yet.
 
         Args:
-            bigger: whether a bigger score is better; with it the study is created where it is not there yet.
+            bigger: whether a bigger score is better.
         """
         self.journal.parent.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(self.journal)))
-        if bigger is None:
-            return optuna.load_study(study_name=self.study, storage=storage)
         return optuna.create_study(
             study_name=self.study,
-            storage=storage,
+            storage=JournalStorage(JournalFileBackend(str(self.journal))),
             direction="maximize" if bigger else "minimize",
             load_if_exists=True,
         )
@@ -77,14 +78,17 @@ def start(study: Study, config: DecCMConfig) -> optuna.Study:
     defaults = {name: config[name] for name, values in study.space.items() if holds(values, config[name])}
     if defaults and not opened.trials:
         opened.enqueue_trial(defaults, skip_if_exists=True)
-    gone = [
-        trial.number for trial in opened.trials if trial.state == TrialState.RUNNING and not _alive(trial.user_attrs)
-    ]
-    for number in gone:
-        opened.tell(number, state=TrialState.FAIL)
-    if gone:
-        opened.set_user_attr(_INTERRUPTED, [*opened.user_attrs.get(_INTERRUPTED, []), *gone])
+    running = [trial for trial in opened.trials if trial.state == TrialState.RUNNING]
+    interrupt(opened, [trial.number for trial in running if not _alive(trial.user_attrs)])
     return opened
+
+
+def interrupt(opened: optuna.Study, trials: Sequence[int]) -> None:
+    """Close trials that no process works at any more; they do not count against the budget."""
+    for number in trials:
+        opened.tell(number, state=TrialState.FAIL)
+    if trials:
+        opened.set_user_attr(_INTERRUPTED, [*opened.user_attrs.get(_INTERRUPTED, []), *trials])
 
 
 def holds(values: BaseDistribution, value: object) -> bool:
@@ -130,22 +134,6 @@ def used_trials(opened: optuna.Study) -> tuple[int, int]:
     return finished, states.count(TrialState.RUNNING)
 
 
-def close_trials_of(opened: optuna.Study, job: str, error: str) -> None:
-    """Mark the trial of a job that failed as failed; it counts against the budget.
-
-    A job that ended before it had a trial counts as one, too: a search whose processes cannot start comes to an end.
-    """
-    own = [trial for trial in opened.trials if trial.user_attrs.get("job") == job]
-    for trial in own:
-        if trial.state == TrialState.RUNNING:
-            opened.tell(trial.number, state=TrialState.FAIL)
-    if not own:
-        lost = opened.ask()
-        lost.set_user_attr("job", job)
-        lost.set_user_attr("error", error)
-        opened.tell(lost, state=TrialState.FAIL)
-
-
 def best_of(opened: optuna.Study) -> optuna.trial.FrozenTrial | None:
     """The best trial, the earliest of those that tie; None where none has a score."""
     done = [trial for trial in opened.trials if trial.state == TrialState.COMPLETE]
@@ -153,48 +141,6 @@ def best_of(opened: optuna.Study) -> optuna.trial.FrozenTrial | None:
         return None
     sign = -1 if opened.direction == optuna.study.StudyDirection.MAXIMIZE else 1
     return min(done, key=lambda trial: (sign * float(trial.value or 0.0), trial.number))
-
-
-def trial_job(study: Study, model: str, dataset: str, values: dict, job: str) -> dict[str, Any]:
-    """A job of :mod:`recbole_decm.experiments.jobs` that runs one trial; ``job`` is the name it can be found by."""
-    space = {name: distribution_to_json(choices) for name, choices in study.space.items()}
-    kept = {"journal": str(study.journal), "name": study.study, "trials": study.trials, "seed": study.seed}
-    kwargs = {"study": {**kept, "space": space}, "model": model, "dataset": dataset, "values": values, "job": job}
-    return {"call": f"{__name__}:run_trial_job", "kwargs": kwargs}
-
-
-def run_trial_job(study: dict[str, Any], model: str, dataset: str, values: dict, job: str) -> None:
-    """What :func:`trial_job` calls."""
-    space = {name: json_to_distribution(text) for name, text in study["space"].items()}
-    opened = Study(Path(study["journal"]), study["name"], space, study["trials"], study["seed"])
-    run_trial(opened, model, dataset, values, job)
-
-
-def run_trial(study: Study, model: str, dataset: str, values: dict, job: str = "") -> None:
-    """Train one trial and tell the study its best validation score; test data are not looked at.
-
-    Raises:
-        Exception: training failed; the study knows it, with the error.
-    """
-    opened = study.open()
-    trial = opened.ask()
-    opened.sampler = study.sampler(trial.number)  # values are drawn below; the number is this process's own
-    trial.set_user_attr("host", socket.gethostname())
-    trial.set_user_attr("pid", os.getpid())
-    trial.set_user_attr("job", job)
-    try:
-        chosen = {name: draw(trial, name, choices) for name, choices in study.space.items()}
-        print(f"Trial {trial.number}: {chosen}", flush=True)
-        config = DecCMConfig(model, dataset, config_dict={**values, **chosen, "seed": study.seed})
-        start_logging(config)
-        score = fit(config, saved=False).valid_score
-        if not math.isfinite(score):
-            raise ValueError(f"{config['valid_metric']}: expected a number, found {score}.")
-    except Exception as error:
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-        opened.tell(trial, state=TrialState.FAIL)
-        raise
-    opened.tell(trial, score)
 
 
 def summary(opened: optuna.Study) -> list[dict]:
@@ -209,3 +155,77 @@ def summary(opened: optuna.Study) -> list[dict]:
         }
         for trial in opened.trials
     ]
+
+
+class Searching:
+    """A search at work: its trials as tasks, and what they found.
+
+    Args:
+        name: of its tasks.
+        cell: what a trial trains, with other values for the keys of the space.
+        place: the folder for the trials' folders.
+        on_trial: told the error of each trial as it ends, or None.
+        at_a_time: how many trials may run at a time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        study: Study,
+        cell: ResolvedCell,
+        place: Path,
+        on_trial: Callable[[str | None], None],
+        at_a_time: int = 1,
+    ):
+        self.name, self.study, self.cell, self.opened = name, study, cell, start(study, cell.config)
+        self._place, self._on_trial, self._at_a_time = place, on_trial, at_a_time
+        self._running: dict[int, optuna.Trial] = {}
+        self._error: str | None = None
+
+    def close(self) -> None:
+        """Close the trials that it did not see the end of."""
+        interrupt(self.opened, list(self._running))
+
+    @property
+    def left(self) -> int:
+        """Trials still to be started."""
+        return max(0, self.study.trials - sum(used_trials(self.opened)))
+
+    def task(self) -> Task | None:
+        """The next trial, where one more may run."""
+        if len(self._running) >= self._at_a_time or not self.left:
+            return None
+        trial = self.opened.ask()
+        self.opened.sampler = self.study.sampler(trial.number)
+        trial.set_user_attr("host", socket.gethostname())
+        trial.set_user_attr("pid", os.getpid())
+        chosen = {name: draw(trial, name, choices) for name, choices in self.study.space.items()}
+        self._running[trial.number] = trial
+        place = self._place / f"{self.study.journal.stem}-{trial.number}"
+        job = self.cell.job(place, {}, tested=False, **chosen)
+        return Task(self.name, place, job, lambda error: self._ended(trial.number, place, error))
+
+    def _ended(self, number: int, place: Path, error: str | None) -> None:
+        metric, score = self.cell.config["valid_metric"], math.nan
+        if error is None:
+            content = json.loads((place / "cell.json").read_text(encoding="utf-8"))
+            score = content["metrics"]["valid"].get(metric.lower(), math.nan)
+            if not math.isfinite(score):
+                error = f"{metric}: expected a number, found {score}."
+        trial = self._running.pop(number)
+        if error is None:
+            self.opened.tell(trial, score)
+        else:
+            trial.set_user_attr("error", error)
+            self.opened.tell(trial, state=TrialState.FAIL)
+        shutil.rmtree(place, ignore_errors=True)
+        self._error = error
+        self._on_trial(error)
+
+    def found(self) -> tuple[dict | None, str]:
+        """The best values, or None; and why there are none. Writes what was tried beside the journal."""
+        path = self.study.journal.with_suffix(".json")
+        write_text(path, json.dumps(summary(self.opened), indent=2) + "\n")
+        best = best_of(self.opened)
+        why = f"The search found no values: none of {self.study.trials} trials had a score ({self._error or path})."
+        return (None if best is None else dict(best.params)), why

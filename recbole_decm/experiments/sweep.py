@@ -9,11 +9,11 @@ from statistics import mean, stdev
 import numpy as np
 from tabulate import tabulate
 
-from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import parse_arguments
 from recbole_decm.errors import ConfigError
+from recbole_decm.experiments.cells import QUIET, one_cell
+from recbole_decm.experiments.runner import run_here
 from recbole_decm.metrics.paired import ALPHA, harm_test
-from recbole_decm.training.run import fit, start_logging
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def effects(scores: dict[tuple[float, int], float], bigger: bool = True) -> list
     """Paired effects of every weight.
 
     Args:
-        scores: (weight, seed) -> validation score; has the weight 0 for every seed.
+        scores: (weight, seed) -> validation score; a seed that has none at weight 0 is left out.
         bigger: whether a bigger score is better.
     """
     own: dict[float, list[float]] = {}
     gains: dict[float, list[float]] = {}
-    for weight, seed in sorted(scores):
+    for weight, seed in sorted(key for key in scores if (0.0, key[1]) in scores):
         own.setdefault(weight, []).append(scores[weight, seed])
         gains.setdefault(weight, []).append((scores[weight, seed] - scores[0.0, seed]) * (1 if bigger else -1))
     tested = [weight for weight in gains if weight != 0]
@@ -74,25 +74,29 @@ def sweep(
     arguments: Sequence[str] = (),
     on_start: Callable[[float, int], None] = lambda weight, seed: None,
 ) -> Iterator[dict]:
-    """Train the model with each weight and seed; yields their best validation ``score`` by ``metric``.
+    """Train the model with each weight and seed; yields their best validation ``score`` by ``metric``, or the ``error``
+    of a training that failed.
 
     Raises:
         ConfigError: the model has no teacher, is told to train without, or validates no epoch.
     """
-    values = {"state": "WARNING", "show_progress": False, **parse_arguments(list(arguments))}
-    for weight in sorted({0.0, *weights}):
-        for seed in seeds:
-            config = DecCMConfig(model, dataset, config_dict={**values, "teacher_weight": weight, "seed": seed})
-            if config["teacher"] is None or config["teacher"] == "none":
-                raise ConfigError("teacher: expected auto or a checkpoint to weigh, found none.")
-            if config["eval_step"] == 0:
-                raise ConfigError(
-                    "eval_step: expected at least 1, to compare the teacher's weights by validation, found 0."
-                )
-            on_start(weight, seed)
-            start_logging(config)
-            how = {"metric": config["valid_metric"], "bigger": config["valid_metric_bigger"]}
-            yield {"weight": weight, "seed": seed, "score": fit(config, saved=False).valid_score, **how}
+    values = {**QUIET, **parse_arguments(list(arguments))}
+    cells = [
+        one_cell(model, dataset, {**values, "teacher_weight": weight, "seed": seed})
+        for weight in sorted({0.0, *weights})
+        for seed in seeds
+    ]
+    config = cells[0].config
+    if config["teacher"] is None or config["teacher"] == "none":
+        raise ConfigError("teacher: expected auto or a checkpoint to weigh, found none.")
+    if config["eval_step"] == 0:
+        raise ConfigError("eval_step: expected at least 1, to compare the teacher's weights by validation, found 0.")
+    how = {"metric": config["valid_metric"], "bigger": config["valid_metric_bigger"]}
+    for cell, content in run_here(cells, lambda cell: on_start(cell.values["teacher_weight"], cell.seed), tested=False):
+        found = {"weight": cell.values["teacher_weight"], "seed": cell.seed, "error": content["error"]}
+        if content["error"] is None:
+            found["score"] = content["metrics"]["valid"][config["valid_metric"].lower()]
+        yield found | how
 
 
 def format_effects(found: Sequence[Effect], metric: str) -> str:

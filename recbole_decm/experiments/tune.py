@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from filelock import FileLock
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import ConfigError, DecCMError, suggest
 from recbole_decm.experiments import search
-from recbole_decm.experiments.cells import with_absolute_paths
-from recbole_decm.experiments.hashes import all_hashes
-from recbole_decm.experiments.jobs import Task, Workers, run_tasks
+from recbole_decm.experiments.cells import LOGGED, one_cell, with_absolute_paths
+from recbole_decm.experiments.jobs import Workers, run_tasks
 from recbole_decm.experiments.spec import RESERVED, Range, distributions_of
 from recbole_decm.io.digest import of_texts
 from recbole_decm.io.write import scratch_folder, write_text
@@ -46,7 +46,6 @@ def tune(
     jobs: int = 1,
     seed: int = 2020,
     on_trial: Callable[[int, str | None], None] = lambda finished, error: None,
-    tick: Callable[[list[str]], None] = lambda running: None,
 ) -> Tuned:
     """Search until the study in ``out`` has ``trials`` trials, counting those of earlier calls and other processes.
 
@@ -63,37 +62,24 @@ def tune(
     for name in space:
         if name not in base.known_keys or name in RESERVED:
             raise ConfigError(f"space: expected keys of {model}, found '{name}'.{suggest(name, base.known_keys)}")
+    places = {"teacher_dir": str(out / "teachers"), "data_path": str(Path(base["data_path"]).parent.resolve())}
+    cell = one_cell(model, dataset, {**with_absolute_paths(values), "seed": seed, **places, **LOGGED})
     distributions = distributions_of(space)
     study = search.Study(out / "study.journal", f"{model} on {dataset}", distributions, trials, seed)
-    hashes = all_hashes(base)
+    hashes = cell.hashes
     identity = of_texts(hashes["config_hash"], hashes["data_hash"], sorted(distributions.items()), seed, size=8)
     _claim(out, identity, {"model": model, "dataset": dataset, "seed": seed})
-    opened = search.start(study, base)
-    full = {
-        **with_absolute_paths(values),
-        "teacher_dir": str(out / "teachers"),
-        "data_path": str(Path(base["data_path"]).parent.resolve()),
-    }
-    full |= {"state": "INFO", "show_progress": False}
-    state = _Trials(opened, trials)
 
-    def next_task() -> Task | None:
-        if not state.may_start():
-            return None
-        place = scratch / str(state.started)
-        job = search.trial_job(
-            study, model, dataset, {**full, "checkpoint_dir": str(place / "checkpoints")}, str(place)
-        )
-        return Task(f"trial {state.started}", place, job, lambda error: finish(str(place), error))
+    def told(error: str | None) -> None:
+        on_trial(search.used_trials(searching.opened)[0], error)
 
-    def finish(job: str, error: str | None) -> None:
-        if error is not None:
-            search.close_trials_of(opened, job, error)
-        state.ended()
-        on_trial(search.used_trials(opened)[0], error)
-
-    with scratch_folder(out) as scratch, Workers(jobs) as workers:
-        run_tasks(next_task, workers, tick)
+    with (
+        scratch_folder(out) as scratch,
+        Workers(jobs) as workers,
+        closing(search.Searching("trial", study, cell, scratch, told, jobs)) as searching,
+    ):
+        opened = searching.opened
+        run_tasks(searching.task, workers)
     best = search.best_of(opened)
     if best is None:
         raise DecCMError(f"{out}: expected at least one trial with a score, found none of {trials}.")
@@ -102,28 +88,6 @@ def tune(
     write_text(out / "trials.json", json.dumps(tuned.trials, indent=2) + "\n")
     write_text(out / "search.html", search_page(opened, model, dataset, tuned))
     return tuned
-
-
-class _Trials:
-    """Counts trials, so that neither this process nor those it shares the study with start too many."""
-
-    def __init__(self, opened: Any, most: int):
-        self.opened, self.most, self.started, self.at_work = opened, most, 0, 0
-        self.others = search.used_trials(opened)[1]  # run by other processes as we begin
-
-    def may_start(self) -> bool:
-        """Whether one more is wanted; it counts as started."""
-        finished, running = search.used_trials(self.opened)
-        if finished + max(running, self.at_work + self.others) >= self.most:
-            return False
-        self.started += 1
-        self.at_work += 1
-        return True
-
-    def ended(self) -> None:
-        """A trial of this process ended."""
-        self.at_work -= 1
-        self.others = max(0, search.used_trials(self.opened)[1] - self.at_work)
 
 
 def _claim(out: Path, identity: str, note: dict) -> None:

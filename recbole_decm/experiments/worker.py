@@ -91,16 +91,22 @@ def perform(folder: Path, target: str, kwargs: dict[str, Any]) -> str | None:
         os.chdir(home)
 
 
-def call(target: str, kwargs: dict[str, Any]) -> str | None:
-    """Call a function by its name, ``module:function``; return the error, or None."""
+def call(target: str, kwargs: dict[str, Any], quiet: bool = False) -> str | None:
+    """Call a function by its name, ``module:function``; return the error, or None.
+
+    Args:
+        quiet: print the traceback of an error that is not ours alone.
+    """
     module, _, name = target.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
         with as_before():
             function(**kwargs)
     except Exception as error:
-        traceback.print_exc()
-        return str(error) if isinstance(error, DecCMError) else f"{type(error).__name__}: {error}"
+        ours = isinstance(error, DecCMError)
+        if not (ours and quiet):
+            traceback.print_exc()
+        return str(error) if ours else f"{type(error).__name__}: {error}"
     return None
 
 

@@ -19,7 +19,7 @@ from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.loaders import Splits, prepare_data
+from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_values
 from recbole_decm.io.write import make_folder, take, write_text
@@ -231,28 +231,47 @@ def run_config(config: DecCMConfig, saved: bool = True) -> tuple[Trained, dict[s
     Returns:
         (what was trained, test metrics or None where the data set has no test split).
     """
-    result_file = result_path(config)
+    start_run(config)
+    trained = fit(config, saved)
+    found = {name: metrics for name, _, metrics in evaluations(trained, saved)}
+    end_run(trained, found, saved)
+    return trained, found.get("test")
+
+
+def start_run(config: DecCMConfig) -> None:
+    """Refuse a ``result_file`` that cannot be written, and begin the log."""
+    result_path(config)
     start_logging(config)
     getLogger().info(config)
-    trained = fit(config, saved)
+
+
+def evaluations(trained: Trained, saved: bool = True) -> Iterator[tuple[str, RankingLoader, dict[str, float]]]:
+    """Evaluate on the test set, where there is one, and on the extra ones: (name, loader, metrics) of each.
+
+    Args:
+        saved: test the best epoch, from the checkpoint that training wrote, instead of the last one.
+    """
+    loaders = {"test": trained.splits.test, **{f"test_{name}": data for name, data in trained.splits.extra.items()}}
+    shown = {"load_best_model": saved, "show_progress": trained.config["show_progress"]}
     with timed(trained.seconds, "test"):
-        shown = {"load_best_model": saved, "show_progress": config["show_progress"]}
-        test = trained.trainer.evaluate(trained.splits.test, **shown)
-        for name, data in trained.splits.extra.items():
-            found = trained.trainer.evaluate(data, **shown)
-            trained.extra_results[f"test_{name}"] = plain_metrics(found) or {}
-    test = plain_metrics(test)
-    getLogger().info(set_color("best valid ", "yellow") + f": {trained.valid_result}")
-    getLogger().info(set_color("test result", "yellow") + f": {test}")
-    for name, metrics in trained.extra_results.items():
-        getLogger().info(set_color(name, "yellow") + f": {metrics}")
-    if result_file:
+        for name, loader in loaders.items():
+            if loader is not None:
+                yield name, loader, plain_metrics(trained.trainer.evaluate(loader, **shown)) or {}
+
+
+def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool = True) -> None:
+    """Tell the log what :func:`evaluations` found, and write it into ``result_file`` where that is set."""
+    config, test = trained.config, metrics.get("test")
+    trained.extra_results = {name: found for name, found in metrics.items() if name != "test"}
+    results = {"best valid ": trained.valid_result, "test result": test, **trained.extra_results}
+    for name, found in results.items():
+        getLogger().info(set_color(name, "yellow") + f": {found}")
+    if result_file := result_path(config):
         checkpoint = trained.trainer.saved_model_file if saved else None
         result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
         result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": len(trained.splits.dataset)}
         result |= trained.extra_results
         write_result(result_file, config, result)
-    return trained, test
 
 
 def result_path(config: DecCMConfig) -> Path | None:

@@ -95,6 +95,29 @@ def test_compare_prints_one_table(planted, capsys):
     assert lines[3].startswith("CMVAE") and "±" in lines[3] and lines[4].startswith("Pop")
 
 
+def test_compare_goes_on_after_a_model_that_fails(planted, capsys):
+    """The others' numbers are those of a comparison without it."""
+    same = ["compare", "--dataset=planted", f"--data_path={planted}", "--epochs=1"]
+    same += ["--learning_rate=1e30", "--train_batch_size=64"]
+    assert main([*same, "--models=Pop"]) == 0
+    alone = capsys.readouterr().out.splitlines()[3].split()
+    assert main([*same, "--models=CMVAE,Pop"]) == 1
+    shown = capsys.readouterr()
+    assert "failed: CMVAE, seed 2020: training loss: expected a number, found nan" in shown.err
+    assert "Traceback" not in shown.err
+    lines = shown.out.splitlines()
+    assert lines[3].split() == ["CMVAE", "(1", "failed)"] and lines[4].split()[2:] == alone[2:]
+    assert lines[-1].startswith("2 runs in ") and lines[-1].endswith(", 1 failed")
+
+
+def test_compare_writes_the_result_file_of_a_run(planted, capsys):
+    arguments = ["--models=CMVAE", "--dataset=planted", f"--data_path={planted}", "--epochs=1", "--topk=[10]"]
+    assert main(["compare", *arguments, "--result_file=r.json"]) == 0
+    found = json.loads(Path("r.json").read_text())
+    assert f"{found['test']['recall@10']:.4f}" == capsys.readouterr().out.splitlines()[3].split()[3]
+    assert found["valid"]["ndcg@10"] > 0 and Path(found["checkpoint"]).is_file()
+
+
 def test_compare_of_models_that_choose_no_epoch(planted, capsys):
     arguments = ["--models=CMVAE", "--dataset=planted", "--seeds=1,2", f"--data_path={planted}", "--epochs=2"]
     assert main(["compare", *arguments, "--eval_step=0"]) == 0

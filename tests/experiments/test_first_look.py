@@ -46,6 +46,13 @@ def test_data_without_a_truth_are_refused(planted, capsys):
     assert "expected choices without confounding" in capsys.readouterr().err
 
 
+def test_a_model_that_fails_is_named(small, capsys):
+    assert (
+        main(["first-look", "--dataset=small", f"--data_path={small}", "--learning_rate=1e30", "--teacher=none"]) == 2
+    )
+    assert "error: DecCMPlus: training loss: expected a number" in capsys.readouterr().err
+
+
 def test_names_from_a_data_set_stay_names():
     from recbole_decm.report.first_look import FirstLook, Look
 

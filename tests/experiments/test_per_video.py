@@ -97,7 +97,8 @@ def test_shares_of_genres():
     popularity = np.array([0, 3, 1, 0])
     found = shares_by_genre(np.array([[1, 3], [1, 2]]), popularity, membership, np.array([2, 2, 2, 1]))
     assert found["lists"] == [2.5 / 4, 1.5 / 4] and found["train"] == [0.75, 0.25]
-    assert found["catalogue"] == [0.5, 0.5] and found["truth"] == [0.25, 0.75]
+    assert found["catalogue"] == [0.5, 0.5] and found["truth"] == [0.25, 0.75] and found["lists_do"] is None
+    assert shares_by_genre(np.array([[1]]), popularity, membership, None, np.array([[2]]))["lists_do"] == [0, 1]
 
 
 def test_popularity_of_lists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError, DecCMError
 from recbole_decm.experiments import runner, search
+from recbole_decm.experiments.jobs import Workers
 from recbole_decm.experiments.spec import Range, distributions_of, read_specification
 from recbole_decm.experiments.tune import tune
 
@@ -83,17 +85,29 @@ def test_trials_of_a_process_that_is_gone_are_closed_and_do_not_count(data):
     config = DecCMConfig("CMVAE", "planted", config_dict={**FAST, "data_path": str(data)})
     study = search.Study(Path("s.journal").absolute(), "s", distributions_of(SPACE), 3, 1)
     opened = search.start(study, config)
-    for pid, job in ((2**22 + 1, "gone"), (os.getpid(), "ours")):
-        trial = opened.ask()
-        trial.set_user_attr("pid", pid)
-        trial.set_user_attr("job", job)
+    for pid in (2**22 + 1, os.getpid()):
+        opened.ask().set_user_attr("pid", pid)
     assert search.used_trials(opened) == (0, 2)
     assert search.used_trials(search.start(study, config)) == (0, 1)  # ours is still at work
-    search.close_trials_of(opened, "ours", "crashed")
-    assert search.used_trials(opened) == (1, 0)  # it crashed, which counts
-    search.close_trials_of(opened, "another", "no memory")  # this one crashed before it had a trial
-    assert search.used_trials(opened) == (2, 0) and search.summary(opened)[-1]["error"] == "no memory"
-    assert search.best_of(opened) is None
+
+
+def test_a_trial_that_is_interrupted_does_not_count_and_one_that_crashes_does(data, started, monkeypatch):
+    submit, ends = Workers.submit, ["crash", KeyboardInterrupt, "go on", "go on"]
+
+    def end(workers, task):
+        kind = ends.pop(0)
+        if kind is KeyboardInterrupt:
+            raise kind
+        done: Future = Future()
+        done.set_result("The process was ended by SIGKILL.")
+        return done if kind == "crash" else submit(workers, task)
+
+    monkeypatch.setattr(Workers, "submit", end)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(data, 3)
+    found = tuned(data, 3)  # this process lives, but no longer works at the trial that it began
+    assert [trial["state"] for trial in found.trials] == ["fail", "fail", "complete", "complete"] and not ends
+    assert [trial["error"] for trial in found.trials[:2]] == ["The process was ended by SIGKILL.", None]
 
 
 def test_smaller_can_be_better(data):

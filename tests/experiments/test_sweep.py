@@ -78,6 +78,19 @@ def test_the_command_trains_at_each_weight(planted, capsys):
     assert f"{trained.valid_score:.4f} ± 0.0000" in line and any(line.startswith("0 ") for line in shown.splitlines())
 
 
+def test_a_training_that_fails_is_named_and_the_others_are_compared(planted, capsys):
+    arguments = ["--dataset=planted", f"--data_path={planted}", "--epochs=1", "--teacher_config={'epochs': 1}"]
+    assert main(["teacher-sweep", *arguments, "--weights=0.5,1e39"]) == 1
+    shown = capsys.readouterr()
+    assert "failed: weight 1e+39, seed 2020: training loss: expected a number" in shown.err
+    assert [line.split()[0] for line in shown.out.splitlines()[3:5]] == ["0", "0.5"] and "1e+39" not in shown.out
+
+
+def test_a_seed_without_a_score_at_weight_0_has_no_pair():
+    (none, light) = effects({(0.0, 1): 0.3, (0.5, 1): 0.4, (0.5, 2): 0.9})
+    assert (none.score, light.score, light.gain) == (0.3, 0.4, pytest.approx(0.1))
+
+
 def test_a_model_without_teacher(planted, capsys):
     arguments = ["--dataset=planted", f"--data_path={planted}", "--weights=1"]
     assert main(["teacher-sweep", "--model=CMVAE", *arguments]) == 2
