@@ -13,7 +13,9 @@ from recbole_decm.cli.options import TAKES_KEYS
 @click.command("recommend", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--videos", type=click.Path(path_type=Path), help="Features of the videos: .npy, one row per video.")
-@click.option("--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .npy.")
+@click.option(
+    "--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .csv by genre, or .npy."
+)
 @click.option("--split", type=click.Choice(["test", "all"]), help="Videos of the data set instead.  [default: test]")
 @click.option("--k", default=10, show_default=True, type=click.IntRange(min=1), help="Tracks for each video.")
 @click.option(

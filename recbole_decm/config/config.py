@@ -69,6 +69,7 @@ class DecCMConfig(Config):
         config_dict: dict | None = None,
         arguments: Sequence[str] = (),
     ):
+        self.genres: tuple[str, ...] = ()  # the genre groups that a restored model was trained with
         self._arguments = list(arguments)
         self._given: list[tuple[str, dict]] = []  # layers of what is given, each with the place it comes from
         try:

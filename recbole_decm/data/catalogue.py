@@ -68,7 +68,8 @@ def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
     genres = None
     if with_genres:
         groups = [[], *atomic.split_cells(cells[genre], header[genre], form.seq_separator)]
-        genres = priors.genre_membership(groups, priors.genre_vocabulary(groups))
+        names = priors.known_genres(priors.genre_vocabulary(groups), config.genres, path)
+        genres = priors.genre_membership(groups, names)
     return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
 
 

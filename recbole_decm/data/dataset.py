@@ -92,7 +92,7 @@ class DecCMDataset(FilesDataset):
             training_priors=self.training_prior,
             prior_mean=self.prior_mean,
             genres=self.genre_membership if self.needs_genre else None,
-            genre_names=tuple(self.genre_vocabulary) if self.needs_genre else (),
+            genre_names=self.genre_names,
             pairs=(self.inter_feat[fields[0]], self.inter_feat[fields[1]]),
             id_fields=fields,
         )
@@ -128,6 +128,7 @@ class DecCMDataset(FilesDataset):
             matrix = self._by_id(self.prior_field)
             values = matrix.lookup(torch.arange(len(matrix)))
             values[0] = 0
+            values = self._to_known_columns(values)
             return values, values
         if self.uploader_field not in self._tokens or self.genre_field not in self._tokens:
             raise DataError(
@@ -161,8 +162,44 @@ class DecCMDataset(FilesDataset):
 
     @cached_property
     def genre_vocabulary(self) -> list[str]:
-        """The K genre groups of ``.item`` in natural order; entry k is column k of the priors."""
-        return priors.genre_vocabulary(self._genres)
+        """The K genre groups, entry k is column k of the priors: those of ``.item`` in natural order, or where a
+        checkpoint is evaluated those that it was trained with."""
+        return priors.known_genres(self._found_genres, self.config.genres, self._item_file)
+
+    @cached_property
+    def _found_genres(self) -> list[str]:
+        return priors.genre_vocabulary(self._genres) if self.genre_field in self._tokens else []
+
+    @property
+    def _item_file(self) -> Path:
+        return Path(self.dataset_path, f"{self.dataset_name}.{MUSIC.value}")
+
+    @property
+    def genre_names(self) -> tuple[str, ...]:
+        """What the columns of the priors are called; empty where the files do not tell."""
+        names = tuple(self.genre_vocabulary) if self._found_genres else ()
+        return names if self.uploader_prior is None or self.uploader_prior.shape[1] == len(names) else ()
+
+    def _to_known_columns(self, values):
+        """(V, K) preferences in the order of the files -> in the order that a checkpoint was trained with."""
+        found, trained = self._found_genres, self.config.genres
+        if trained and not found and values.shape[1] == len(trained):
+            self.logger.warning(
+                f"{self._item_file}: no genres; the columns of '{self.prior_field}' are taken as the checkpoint's: "
+                f"{', '.join(trained)}"
+            )
+            return values
+        if trained and len(found) != values.shape[1]:
+            raise DataError(
+                f"{self._item_file}: expected {values.shape[1]} genres, one for each column of '{self.prior_field}', "
+                f"found {len(found)}: the columns cannot be told, and the checkpoint knows them by name "
+                f"({', '.join(trained)})."
+            )
+        if not trained or found == self.genre_vocabulary:
+            return values
+        known = torch.zeros(len(values), len(trained), dtype=values.dtype)
+        known[:, [trained.index(genre) for genre in found]] = values
+        return known
 
     @cached_property
     def genre_membership(self) -> np.ndarray:

@@ -45,6 +45,26 @@ def genre_vocabulary(genres: Iterable[Sequence[str]]) -> list[str]:
     return sorted({genre for row in genres for genre in row}, key=natural)
 
 
+def known_genres(found: Sequence[str], trained: Sequence[str], place: object) -> list[str]:
+    """The genre groups in the order of a trained model's columns, or as found where there is none.
+
+    Args:
+        found: of a data set, natural order.
+        trained: names of the model's columns; empty for a new model, or one whose checkpoint does not say.
+        place: the file, for the message.
+
+    Raises:
+        DataError: a genre that the model was not trained with.
+    """
+    unknown = [genre for genre in found if genre not in trained] if trained else []
+    if unknown:
+        raise DataError(
+            f"{place}: expected the genres that the checkpoint was trained with ({', '.join(trained)}), found "
+            f"'{unknown[0]}'. What it learned of a genre is found by its name: use that name, or train anew."
+        )
+    return list(trained or found)
+
+
 def genre_membership(genres: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> np.ndarray:
     """(M, K) float32: the genres of each track as a distribution; a track without genre is a row of zeros."""
     column = {genre: k for k, genre in enumerate(vocabulary)}

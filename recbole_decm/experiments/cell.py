@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,9 @@ import numpy as np
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.experiments import per_video
-from recbole_decm.io.version import __version__
 from recbole_decm.io.write import write_text
+from recbole_decm.training.provenance import versions
 from recbole_decm.training.run import Trained, end_run, evaluations, fit, start_run
-
-_PACKAGES = ("recbole", "torch", "numpy", "pandas", "scipy")
 
 
 def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | str, tested: bool = True) -> None:
@@ -89,17 +85,6 @@ def _cost(trained: Trained) -> dict[str, Any]:
 
 def _columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-
-
-def versions() -> dict[str, str]:
-    """Versions of what results depend on."""
-    found = {"recbole_decm": __version__}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # an unpacked package without metadata
-            found[name] = str(getattr(sys.modules.get(name), "__version__", "unknown"))
-    return found | {"python": platform.python_version()}
 
 
 def peak_memory() -> float:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BLOCK = 1 << 24
-_DATA = (".inter", ".user", ".item", ".npy", ".candidates")
+DATA_SUFFIXES = (".inter", ".user", ".item", ".npy", ".candidates", ".kg", ".link", ".net")
+"""Of the files in a data set's folder that RecBole or we read."""
 
 
 def new_digest(start: bytes = b"") -> Any:
@@ -44,11 +45,6 @@ def of_files(paths: Iterable[Path]) -> str:
             while block := file.read(_BLOCK):
                 digest.update(block)
     return str(digest.hexdigest())
-
-
-def of_data(folder: Path) -> str:
-    """Of the files of a data set's folder that results depend on."""
-    return of_files(path for path in sorted(folder.iterdir()) if path.suffix in _DATA)
 
 
 def of_tensors(named: Mapping[str, Tensor], start: bytes = b"") -> str:

@@ -9,8 +9,9 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from recbole_decm.errors import DataError, ResourceError
 from recbole_decm.io.resources import require_disk, require_memory
@@ -19,6 +20,8 @@ from recbole_decm.serving.index import IndexOptions, VectorIndex, faiss
 
 _MAGIC = b"recbole-decm-index"
 FORMAT_VERSION = 1
+_HEADER: dict[str, Any] = {"options": dict, "radius": (int, float), "effort": int, "count": int, "dim": int}
+_HEADER |= {"belongs_to": dict}
 
 
 def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) -> None:
@@ -64,17 +67,34 @@ def read_index_header(path: Path) -> dict:
                 raise DataError(f"{path}: expected an index of recbole-decm, found another or an incomplete file.")
             size = struct.unpack("<Q", last[: -len(_MAGIC)])[0]
             file.seek(max(0, end - tail - size))
-            header = json.loads(file.read(min(size, end)))
+            header = _checked(json.loads(file.read(min(size, end))))
     except OSError as error:
         raise DataError(f"{path}: expected an index, but {error.strerror}.") from error
-    except ValueError as error:
-        raise DataError(f"{path}: expected an index of recbole-decm, found a damaged header.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: expected an index of recbole-decm, found a damaged header ({_first_line(error)}). Delete the "
+            "file to have it built anew."
+        ) from error
     version = header.get("format_version", header.get("version"))  # version 0.1.0 of the package called it so
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise DataError(
             f"{path}: expected an index of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm, "
             "or delete the file to have it built anew."
         )
+    return header
+
+
+def _checked(header: Any) -> dict:
+    """A header whose parts are of their types, or ValueError."""
+    if not isinstance(header, dict):
+        raise ValueError(f"a {type(header).__name__}")
+    for name, kinds in _HEADER.items():
+        if not isinstance(header.get(name), kinds):
+            raise ValueError(f"{name}: {header.get(name, 'none')!r}")
+    known = {field.name for field in fields(IndexOptions)}
+    wrong = [name for name, value in header["options"].items() if name not in known or isinstance(value, (dict, list))]
+    if wrong:
+        raise ValueError(f"options: {wrong[0]}")
     return header
 
 

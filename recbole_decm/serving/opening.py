@@ -29,7 +29,8 @@ class VideoChoice:
     """Which videos to recommend for: a file of features, or else a split of the data set.
 
     Attributes:
-        file: ``.npy`` (N, F); uploaders: ``.npy`` (N, K), for a model that ranks under the uploaders' preferences.
+        file: ``.npy`` (N, F); uploaders: as of :func:`~recbole_decm.serving.videos.open_videos`, for
+            a model that ranks under the uploaders' preferences.
         split: ``test`` or ``all``.
     """
 
@@ -58,7 +59,7 @@ def open_recommender(checkpoint: Path | str, arguments: Sequence[str] = ()) -> R
     if kind.ranks_by_popularity(kind.settings_class.from_config(config)):
         return _of_dataset(content, config, checkpoint)[0]
     model, catalogue = serving_model(content, config, checkpoint)
-    return Recommender(model, catalogue, content["state_dict"], _metadata(config))
+    return Recommender(model, catalogue, content["state_dict"], _metadata(config), config.genres)
 
 
 def open_with_videos(
@@ -94,7 +95,8 @@ def open_new_videos(
         model = recommender.model
         if choice.uploaders is not None:
             recommender.check_preferences("--uploaders")
-        return recommender, open_videos(choice.file, model.visual.dim, choice.uploaders, model.num_groups)
+        groups = recommender.genres or model.num_groups
+        return recommender, open_videos(choice.file, model.visual.dim, choice.uploaders, groups)
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
     content_model(config)
@@ -111,7 +113,7 @@ def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[Rec
     tokens = dataset.field2id_token[dataset.iid_field][1:]
     genres = dataset.genre_membership if model.needs_genre(model.settings) else None
     catalogue = Catalogue(tokens, model.acoustic, genres)
-    return Recommender(model, catalogue, content["state_dict"], _metadata(config)), splits
+    return Recommender(model, catalogue, content["state_dict"], _metadata(config), config.genres), splits
 
 
 def _of_known_videos(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Lists, Videos]:

@@ -21,7 +21,7 @@ from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.tracks import ReadColumns
 from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
-from recbole_decm.serving.videos import VideoBlock, Videos, videos_in_memory
+from recbole_decm.serving.videos import VideoBlock, Videos, by_genre, videos_in_memory
 
 RECALL_SAMPLE = 512
 _Progress = Callable[[int], object]
@@ -36,14 +36,20 @@ class Recommender(Lists):
 
     Attributes:
         music: the catalogue's vectors; tokens: (M,) str, the ids of its rows.
+        genres: what the columns of the uploaders' preferences are called; empty where the checkpoint does not say.
         recall: recall@k of the index against exact search, on videos that its effort was not chosen by.
     """
 
     def __init__(
-        self, model: CMVAE, catalogue: Catalogue, weights: Mapping[str, torch.Tensor], read_columns: ReadColumns
+        self,
+        model: CMVAE,
+        catalogue: Catalogue,
+        weights: Mapping[str, torch.Tensor],
+        read_columns: ReadColumns,
+        genres: tuple[str, ...] = (),
     ):
         super().__init__(catalogue.tokens, read_columns)
-        self.model, self.catalogue = model, catalogue
+        self.model, self.catalogue, self.genres = model, catalogue, genres
         self.music = CatalogueVectors(model)
         self._weights = weights
         self.index: VectorIndex | None = None
@@ -85,7 +91,9 @@ class Recommender(Lists):
         Args:
             visual: (B, F) finite floats, of the extractor that the model was trained with.
             k: length of each list; at most the tracks of the catalogue.
-            uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them.
+            uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them. A pandas
+                DataFrame with a column for each genre, in any order, or a matrix with columns in the order of
+                :attr:`genres`.
             exclude: ids of tracks to leave out.
             filter: on the tracks' metadata, such as ``genre = 'pop' and duration < 60``
                 (:mod:`recbole_decm.serving.filters`). Lists are shorter where fewer than k tracks are left.
@@ -102,6 +110,8 @@ class Recommender(Lists):
         self.check_length(k)
         if uploaders is not None:
             self.check_preferences("uploaders")
+        if isinstance(uploaders, pd.DataFrame):
+            uploaders = by_genre(uploaders, self.genres, "uploaders")
         videos = videos_in_memory(visual, self.model.visual.dim, uploaders, self.model.num_groups)
         return pd.concat(self.frames(videos, k, allowed=self.allowed(exclude, filter)), ignore_index=True)
 

@@ -47,6 +47,7 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
         prior_mean=prior,
         priors=None if prior is None else torch.zeros(1, len(prior)),
         genres=catalogue.genres,
+        genre_names=config.genres,
         id_fields=(config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]),
     )
     model = kind(settings, inputs, config["device"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from logging import getLogger
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -88,23 +90,26 @@ class DatasetVideos(Videos):
         return VideoBlock(self.tokens[ids.numpy()], self.model.visual.lookup(ids), self.model.uploaders_of(ids))
 
 
-def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, groups: int | None = None) -> FileVideos:
+def open_videos(
+    path: Path, visual_dim: int, uploaders: Path | None = None, groups: Sequence[str] | int | None = None
+) -> FileVideos:
     """Open and check files of today's uploads.
 
     Args:
         path: ``.npy`` of (N, F) float features, the same extractor's as in training.
         visual_dim: F of the model.
-        uploaders: ``.npy`` of (N, K) preferences over the genre groups, rows sum to 1.
-        groups: K of the model.
+        uploaders: ``.csv`` with a column for each genre group, in any order, or ``.npy`` of (N, K) in the order of
+            ``groups``, which is said in a warning; one row per video, which sums to 1.
+        groups: names of the model's K groups, or K alone.
 
     Raises:
-        DataError: missing, malformed, of other dimensions, not finite, no probabilities.
+        DataError: missing, malformed, of other dimensions, not finite, no probabilities, of an unknown genre.
     """
     visual = _open(path, "visual features", visual_dim)
     check_finite(visual, "visual features", str(path))
     preferences = None
     if uploaders is not None:
-        preferences = _open(uploaders, "uploader preferences", groups)
+        preferences = _open_preferences(uploaders, groups)
         if len(preferences) != len(visual):
             raise DataError(
                 f"{uploaders}: expected {len(visual)} rows, one per video of {path}, found {len(preferences)}."
@@ -112,6 +117,35 @@ def open_videos(path: Path, visual_dim: int, uploaders: Path | None = None, grou
         check_finite(preferences, "uploader preferences", str(uploaders))
         check_probabilities(preferences, lambda row: f"{uploaders}, row {row}")
     return FileVideos(visual, preferences)
+
+
+def _open_preferences(path: Path, groups: Sequence[str] | int | None) -> np.ndarray:
+    names = () if groups is None or isinstance(groups, int) else groups
+    if path.suffix != ".csv":
+        matrix = _open(path, "uploader preferences", len(names) if names else groups)  # type: ignore[arg-type]
+        order = ", ".join(names) or "of the data set that the checkpoint was trained with; it does not name them"
+        getLogger().warning(f"{path}: columns are taken as the genres {order}")
+        return matrix
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a table with a column for each genre, but {_line(error)}.") from error
+    return _matrix(by_genre(table, names, str(path)), str(path), len(names))
+
+
+def by_genre(table: pd.DataFrame, genres: Sequence[str], what: str) -> np.ndarray:
+    """Preferences by the names of their columns, in the order of a model's; a genre without a column counts as 0.
+
+    Raises:
+        DataError: the model does not name its genres, or not this one.
+    """
+    if not genres:
+        raise DataError(f"{what}: expected a matrix without names, since the checkpoint does not name its genres.")
+    names = [str(name) for name in table.columns]
+    wrong = [name for place, name in enumerate(names) if name not in genres or name in names[:place]]
+    if wrong:
+        raise DataError(f"{what}: expected each of the genres {', '.join(genres)} once, found '{wrong[0]}'.")
+    return table.rename(columns=str).reindex(columns=list(genres), fill_value=0.0).to_numpy()
 
 
 def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups: int | None = None) -> FileVideos:

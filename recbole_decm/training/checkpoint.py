@@ -156,6 +156,8 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
         )
     _check_parts(path, content, _PARTS)
     _check_parts(path, content["config"], {"data_path": str}, "config.")
+    if not all(isinstance(name, str) for name in content.get("genres") or ()):
+        raise CheckpointError(f"{path}: expected names in its part 'genres', found other values.")
     if "training" in content:
         _check_parts(path, content, {"training": dict})
         _check_parts(path, content["training"], _TRAINING, "training.")

@@ -12,6 +12,7 @@ from recbole.data.interaction import Interaction
 from recbole.utils import get_local_time
 
 from recbole_decm.config.keys import Role, having
+from recbole_decm.data.priors import known_genres
 from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
 from recbole_decm.io.write import make_folder, take
 from recbole_decm.training.checkpoint import (
@@ -47,6 +48,7 @@ class CheckpointMixin:
         self._best: dict | None = None
         self._best_epoch = -1
         self._train_data = None
+        self.provenance: dict = {}  # what the checkpoint says of what it was made from
         self._written: int | None = None  # the last epoch in the file
         self._fitted = False
         self._at_start = counters(model)
@@ -65,6 +67,7 @@ class CheckpointMixin:
         self._train_data = train_data
         self._validates = bool(valid_data) and self.eval_step > 0
         if self._resumed is not None:
+            known_genres(self._genres(), self._resumed["genres"], self._train_data._dataset.dataset_path)
             with fitting(self.saved_model_file, "training.random"):
                 restore_random_states(self._resumed["random"], self._generator)
             if self._finished:
@@ -100,6 +103,11 @@ class CheckpointMixin:
         if self._fitted:
             return f"training was finished, and its checkpoint is {file}; for its metrics use: recbole-decm evaluate"
         return f"the last finished epoch ({self._written}) is in {file}; --checkpoint={file} goes on from there"
+
+    def _genres(self) -> list[str]:
+        """What the model's columns of genre groups are called, if it has such columns."""
+        has_columns = getattr(self.model, "uses_uploader_prior", False) or getattr(self.model, "uses_genre", False)
+        return list(self._train_data._dataset.genre_names) if has_columns else []
 
     @property
     def _generator(self) -> torch.Generator:
@@ -141,6 +149,8 @@ class CheckpointMixin:
             "dataset": self.config["dataset"],
             "config": self.config.plain(),
             "epoch": self._best_epoch,
+            "genres": self._genres(),
+            **self.provenance,
             **self._best,
             "training": training,
         }
@@ -206,7 +216,7 @@ class CheckpointMixin:
         self._finished = training["finished"] and self.cur_step > self.stopping_step
         self._best = {key: content[key] for key in ("state_dict", "other_parameter")}
         self._best_epoch = content["epoch"]
-        self._resumed = {"random": _to_cpu(training["random"])}
+        self._resumed = {"random": _to_cpu(training["random"]), "genres": content.get("genres") or []}
         self.logger.info(f"Resuming {resume_file} after epoch {training['epoch']}")
 
     def _compare_settings(self, content: dict, resume_file) -> None:

@@ -11,7 +11,9 @@ from recbole_decm.config.config import DecCMConfig, keys_read_by
 from recbole_decm.config.keys import Role, having
 from recbole_decm.config.values import parse_arguments, read_config_files, read_yaml, take_config_files
 from recbole_decm.errors import ConfigError
+from recbole_decm.io.digest import of_files
 from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.run import build, load, plain_metrics, result_path, timed, write_result
 from recbole_decm.training.trainers import trainer_class
 
@@ -39,7 +41,9 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
         getLogger().warning(f"Other values than the checkpoint was trained with: {changes}")
     values |= {"checkpoint": None, "result_file": None} | files
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
-    return DecCMConfig(model, dataset, config_dict=values, arguments=arguments)
+    config = DecCMConfig(model, dataset, config_dict=values, arguments=arguments)
+    config.genres = tuple(content.get("genres") or ())
+    return config
 
 
 def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
@@ -55,7 +59,7 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     """
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
-    result_file = result_path(config)
+    result_file, values = result_path(config), values_to_run_again(config)
     seconds: dict[str, float] = {}
     with timed(seconds, "load"):
         splits = load(config)
@@ -71,8 +75,11 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
             for name, data in splits.extra.items()
         }
     if result_file:
-        result = extra | {"valid": valid, "test": test, "seconds": seconds, "checkpoint": str(checkpoint)}
-        write_result(result_file, config, result | {"epochs": content["epoch"] + 1, "train_pairs": len(splits.dataset)})
+        found = provenance(config)
+        found["digests"] |= {"checkpoint": of_files([Path(checkpoint)])}
+        result = extra | found | {"config": values, "valid": valid, "test": test, "seconds": seconds}
+        result |= {"checkpoint": str(checkpoint), "epochs": content["epoch"] + 1, "train_pairs": len(splits.dataset)}
+        write_result(result_file, config, result)
     return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}
 
 

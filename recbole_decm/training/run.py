@@ -21,13 +21,14 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.digest import of_values
+from recbole_decm.io.digest import of_files, of_tensors, of_values
 from recbole_decm.io.write import make_folder, take, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
 from recbole_decm.training import teacher
 from recbole_decm.training.processes import check, check_batches
+from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.trainers import trainer_class
 
 RESULT_FORMAT = 1
@@ -46,6 +47,7 @@ class Trained:
     valid_result: dict | None
     extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # of the config, to run again
 
 
 @contextmanager
@@ -127,6 +129,7 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
 def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
     seconds: dict[str, float] = {}
+    values = values_to_run_again(config)
     with timed(seconds, "load"):
         splits = load(config)
     model, _ = build(config, splits)
@@ -134,6 +137,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
     _ = splits.extra  # read now: an error after training is late
     if lack := lack_of_negatives(config):
         getLogger().warning(f"{lack} Every other pair of a batch is a negative.")
+    path: Path | None = None
     if getattr(model, "takes_teacher", False):
         with timed(seconds, "teacher"):
             path = group.first_alone(config.share, lambda: find_or_train_teacher(config))
@@ -144,11 +148,15 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
         # A cached teacher and a fresh one lead to the same student.
         init_seed(config["seed"], config["reproducibility"])
     trainer = trainer_class(config)(config, model)
+    if not config.share.rank:
+        trainer.provenance = provenance(config)
+        read = {"teacher": path, "checkpoint": config["checkpoint"]}
+        trainer.provenance["digests"] |= {name: of_files([Path(file)]) for name, file in read.items() if file}
     if config["checkpoint"]:
         trainer.resume_checkpoint(config["checkpoint"])
     with timed(seconds, "train"):
         score, result = trainer.fit(splits.train, splits.valid, saved=saved, show_progress=config["show_progress"])
-    return Trained(config, model, trainer, splits, float(score), plain_metrics(result), seconds=seconds)
+    return Trained(config, model, trainer, splits, float(score), plain_metrics(result), seconds=seconds, values=values)
 
 
 def find_or_train_teacher(config: DecCMConfig) -> Path | None:
@@ -268,9 +276,15 @@ def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool 
         getLogger().info(set_color(name, "yellow") + f": {found}")
     if result_file := result_path(config):
         checkpoint = trained.trainer.saved_model_file if saved else None
-        result = {"valid": trained.valid_result, "test": test, "seconds": trained.seconds, "checkpoint": checkpoint}
+        result: dict[str, Any] = {
+            "valid": trained.valid_result,
+            "test": test,
+            "seconds": trained.seconds,
+            "checkpoint": checkpoint,
+        }
         result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": len(trained.splits.dataset)}
-        result |= trained.extra_results
+        result |= trained.extra_results | trained.trainer.provenance | {"config": trained.values}
+        result["digests"] |= {"weights": of_tensors(trained.model.state_dict())}
         write_result(result_file, config, result)
 
 
@@ -287,6 +301,6 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     names = {key: config[key] for key in ("model", "dataset", "seed")}
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
     order = ("valid", "test", *(key for key in result if key.startswith("test_")))
-    order += ("seconds", "epochs", "train_pairs", "checkpoint")
+    order += ("seconds", "epochs", "train_pairs", "checkpoint", "versions", "digests", "config")
     content = {"format_version": RESULT_FORMAT} | names | {key: result[key] for key in order} | {"seconds": seconds}
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -15,7 +15,7 @@ from recbole_decm.config.keys import Role, having
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError
-from recbole_decm.io import digest
+from recbole_decm.io.digest import of_values
 from recbole_decm.io.version import __version__
 from recbole_decm.io.write import scratch_folder
 from recbole_decm.model.cmvae import DecCMTeacher
@@ -24,6 +24,7 @@ from recbole_decm.model.distillation import ProfessionalPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
 from recbole_decm.training.checkpoint import fitting, load_weights, read_checkpoint, write_checkpoint
+from recbole_decm.training.provenance import data_digest
 
 _WIDTHS = ("encoders.visual.mean.weight", "encoders.acoustic.mean.weight")
 
@@ -51,7 +52,7 @@ def teacher_config(config: DecCMConfig) -> DecCMConfig:
 
 def fingerprint(config: DecCMConfig) -> str:
     """A key made of the package version, a config and the content of its data set's files."""
-    return digest.of_values([__version__, _values(config.plain()), digest.of_data(Path(config["data_path"]))])
+    return of_values([__version__, _values(config.plain()), data_digest(config)])
 
 
 def _values(config: dict) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recbole_decm.io.digest import of_data, of_files, of_tensors, of_values
+from recbole_decm.io.digest import of_files, of_tensors, of_values
 
 WEIGHTS = {"b.weight": torch.arange(6.0).reshape(2, 3), "a": torch.tensor(3)}
 
@@ -14,16 +14,6 @@ def test_of_values_is_what_names_a_cached_teacher():
     assert of_values(["0.1.0", {"b": 2, "a": [1, None]}]) == "af188ae6805ab133"
     assert of_values(["0.1.0", {"a": [1, None], "b": 2}]) == "af188ae6805ab133"
     assert of_values({"a": 1}) != of_values({"a": "1"})
-
-
-def test_of_data_is_of_the_files_that_results_depend_on(tmp_path):
-    (tmp_path / "s.inter").write_text("a:token\n1\n")
-    (tmp_path / "s.item").write_text("a:token\n2\n")
-    assert of_data(tmp_path) == "e3a24f6ff9b747ed"
-    (tmp_path / "s.yaml").write_text("epochs: 3\n")
-    assert of_data(tmp_path) == "e3a24f6ff9b747ed"
-    (tmp_path / "s.item").rename(tmp_path / "t.item")
-    assert of_data(tmp_path) != "e3a24f6ff9b747ed"
 
 
 def test_of_files_goes_by_their_order(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
 from types import SimpleNamespace
 
@@ -125,6 +127,29 @@ def test_damaged_files_are_refused(tmp_path, damage):
     path.unlink() if damage == "missing" else path.write_bytes(damaged[damage])
     with pytest.raises(DataError, match=r"i: expected (an |a whole )?index"):
         load_index(path, OWNER, *music.shape)
+
+
+@pytest.mark.parametrize("part", ["options", "radius", "effort", "count", "dim", "belongs_to"])
+def test_a_damaged_header_is_refused_by_its_part(tmp_path, part):
+    _, music = vectors(count=100)
+    path = tmp_path / "i"
+    save_index(built("flat", music), path, OWNER)
+    content = path.read_bytes()
+    header = index_file.read_index_header(path)
+    before = json.dumps(header).encode()
+    for wrong in (None, "x", [1], {"kind": {}}, {"other": 1}):
+        if part == "belongs_to" and isinstance(wrong, dict):
+            continue
+        damaged = {key: value for key, value in header.items() if key != part} | (
+            {} if wrong is None else {part: wrong}
+        )
+        text = json.dumps(damaged).encode()
+        start = content.index(before)
+        path.write_bytes(content[:start] + text + struct.pack("<Q", len(text)) + content[start + len(before) + 8 :])
+        with pytest.raises(
+            DataError, match=rf"i: expected an index of recbole-decm, found a damaged header \({part}: "
+        ):
+            load_index(path, OWNER, *music.shape)
 
 
 def test_without_faiss(monkeypatch):

@@ -11,6 +11,7 @@ from helpers.running import make_config, run_quick
 
 from recbole_decm.model.backdoor import adjusted_log_softmax
 from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.serving import open_recommender
 from recbole_decm.training import checkpointing
 from recbole_decm.training.checkpoint import read_checkpoint, write_checkpoint
 from recbole_decm.training.evaluate import evaluate
@@ -53,7 +54,7 @@ def test_a_run_that_saves_nothing_leaves_no_file(planted):
     assert not list(Path("saved").glob("*.pth"))
 
 
-def test_an_evaluation_reads_and_splits_as_the_training_did(planted):
+def test_an_evaluation_reads_and_splits_as_the_training_did(planted, caplog):
     swapped = ["train", "test", "valid"]
     trained, test = run_config(make_config("CMVAE", planted, benchmark_filename=swapped, epochs=2))
     found = evaluate(trained.trainer.saved_model_file, ["--state=ERROR"])
@@ -61,6 +62,10 @@ def test_an_evaluation_reads_and_splits_as_the_training_did(planted):
     plain = "--benchmark_filename=['train','valid','test']"
     given = evaluate(trained.trainer.saved_model_file, [plain, "--state=ERROR"])  # what is given wins
     assert given["test"] != test
+    assert "benchmark_filename (['train', 'test', 'valid'] -> ['train', 'valid', 'test'])" in caplog.text
+    caplog.clear()
+    open_recommender(trained.trainer.saved_model_file, ["--state=WARNING", plain])  # which audit does, too
+    assert "Other values than the checkpoint was trained with: benchmark_filename" in caplog.text
 
 
 def test_negatives_by_popularity_count_the_training_split(tmp_path, own_planted):
