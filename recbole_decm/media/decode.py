@@ -139,7 +139,7 @@ def _decode(
     decoded = broken = 0
     first = ""
     for packet in container.demux([container.streams[index] for index in takers]):
-        taker = takers[packet.stream_index]
+        taker = takers[packet.stream.index]  # at the end, stream_index is 0 for all
         taker.prepare(packet)
         try:
             frames = packet.decode()

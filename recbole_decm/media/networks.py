@@ -162,6 +162,12 @@ def _downloaded(hub_id: str | None, name: str) -> str:
         raise ConfigError(f"{name}: expected to get {hub_id} from a hub, but {_first_line(error)}") from error
 
 
+def _transformers() -> Any:
+    module = require("transformers", _EXTRA)
+    module.logging.disable_progress_bar()
+    return module
+
+
 def _pretrained(kind: str, source: str, loader: Any, **options: Any) -> Any:
     """A part of a folder or of a hub, and nothing that runs code beside it."""
     try:
@@ -192,7 +198,7 @@ def _licence(source: str) -> str:
 def open_clip(source: str, sampling: Sampling, device: str) -> Extractor:
     """The image tower of CLIP (projected) or SigLIP (pooled); each frame's vector has length 1 before the mean."""
     place = _device(device)
-    transformers = require("transformers", _EXTRA)
+    transformers = _transformers()
     kind = _pretrained("clip", source, transformers.AutoConfig.from_pretrained).model_type
     towers = {
         "clip": ("CLIPVisionModelWithProjection", "image_embeds"),
@@ -238,7 +244,7 @@ def _image_settings(source: str, siglip: bool) -> dict[str, Any]:
 def open_clap(source: str, sampling: Sampling, device: str) -> Extractor:
     """The audio tower of CLAP (projected): the mean over windows as long as it was trained with, each of length 1."""
     place = _device(device)
-    transformers = require("transformers", _EXTRA)
+    transformers = _transformers()
     network = _opened("clap", source, transformers.ClapAudioModelWithProjection.from_pretrained)
     network = network.to(place).eval().requires_grad_(False)
     prepare = _pretrained("clap", source, transformers.ClapFeatureExtractor.from_pretrained)
@@ -262,7 +268,7 @@ def open_clap(source: str, sampling: Sampling, device: str) -> Extractor:
 def open_text(source: str, sampling: Sampling, device: str) -> Extractor:
     """An encoder of texts, such as titles and captions: the mean of its last states over the words of a text."""
     place = _device(device)
-    transformers = require("transformers", _EXTRA)
+    transformers = _transformers()
     network = _opened("text", source, transformers.AutoModel.from_pretrained)
     network = network.to(place).eval().requires_grad_(False)
     tokens = _pretrained("text", source, transformers.AutoTokenizer.from_pretrained)

@@ -165,6 +165,12 @@ def test_a_video_without_sound_and_sound_without_a_video(tmp_path):
     assert len(frames) == 0 and len(sound) == pytest.approx(8000, abs=500)
 
 
+def test_the_sound_of_a_video_alone(tmp_path):
+    clip = write_clip(tmp_path / "clip.mp4", plain(COLOURS[0], 10), sound=tone(440, 1, 44100))
+    alone, beside = read(clip, Sound(8000))[0], read(clip, Picture(16), Sound(8000))[1]
+    assert len(alone) > 7900 and np.array_equal(alone, beside)
+
+
 def test_cover_art_is_no_video(tmp_path):
     track = tmp_path / "music.mp3"
     image = av.CodecContext.create("png", "w")
