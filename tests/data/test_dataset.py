@@ -12,6 +12,7 @@ from helpers.running import make_config
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.atomic import read_columns
+from recbole_decm.training.run import build as model_of
 
 
 def build(folder, model="DecCM", **values):
@@ -70,6 +71,31 @@ def test_priors_from_training_use_training_rows_alone(planted):
     for video in valid.inter_feat["video_id"].tolist()[:20]:
         expected = counts[owners[video - 1]] / counts[owners[video - 1]].sum()
         assert np.allclose(train.uploader_prior[video].numpy(), expected, atol=1e-6)
+
+
+def test_a_training_video_is_trained_under_its_uploaders_other_choices(planted):
+    """It is ranked under all of them, as every other video is."""
+    tables = {}
+    for leave in (True, False):
+        values = {"uploader_prior": "train", "prior_leave_one_out": leave, "backdoor": "conditional", "teacher": "none"}
+        model, splits = model_of(make_config("DecCM", planted, confounder_fusion="genre", **values))
+        tables[leave] = model.training_prior, model.uploaders_of(torch.arange(601))
+    train, music = (splits.dataset.inter_feat[field] for field in ("video_id", "music_id"))
+    full = tables[False][0]
+    assert torch.equal(tables[False][1], full) and torch.equal(tables[True][1], full)
+    own = torch.from_numpy(splits.dataset.genre_membership)[music]
+    uploader = torch.from_numpy(splits.dataset._uploader_of_video())
+    counts = torch.bincount(uploader[train], minlength=31)[uploader].unsqueeze(1) + 3.0  # three genres, smoothing 1
+    expected = (full[train] * counts[train] - own) / (counts[train] - 1)
+    assert torch.allclose(tables[True][0][train], expected, atol=1e-5)
+    others = torch.ones(601, dtype=torch.bool)
+    others[train] = False
+    assert torch.equal(tables[True][0][others], full[others])
+    noise = torch.randn(4, model.latent_size), torch.randn(4, model.latent_size)
+    torch.nn.init.ones_(model.fusion.strength)
+    found = model.adjustment.training_scores(*noise, train[:4], music[:4])
+    model.training_prior = tables[True][0]
+    assert not torch.equal(model.adjustment.training_scores(*noise, train[:4], music[:4]), found)
 
 
 def test_ratio_split_over_rows(tmp_path):
