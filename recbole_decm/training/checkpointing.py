@@ -241,8 +241,9 @@ class CheckpointMixin:
 
     def _take_up_rates(self, saved: dict) -> None:
         """The optimizer's state brings the rates it was saved with; those of the config are to count."""
+        decay = "learning_rate_decay"
         for name, key in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
-            if saved.get(key) == self.config[key]:
+            if saved.get(key) == self.config[key] and (name != "lr" or saved.get(decay) == self.config[decay]):
                 continue
             for group in self.optimizer.param_groups:
                 group[name] = self.config[key]
