@@ -254,6 +254,16 @@ class OverallKeys(TypedDict, total=False):
         | None,
         Field(description="PCA size of the vectors that RecBole's context-aware models see; ~ keeps all."),
     ]
+    user_features: Annotated[
+        Words | None,
+        Field(
+            description="Number columns of .user that RecBole's context-aware models take as features; all tokens are."
+        ),
+    ]
+    item_features: Annotated[
+        Words | None,
+        Field(description="Number columns of .item that they take as features, such as [bpm]."),
+    ]
     uploader_prior: Annotated[
         Literal["read", "train"],
         Field(description="read: from PRIOR_FIELD; train: from the uploader's training interactions."),
@@ -286,13 +296,16 @@ class OverallKeys(TypedDict, total=False):
         Annotated[list[Word], Expected("a list such as [train, valid, test]", lambda names: len(names) > 0)] | None
     )
     seq_len: Annotated[dict[Word, Size], Expected("whole numbers of at least 1 by field")] | None
-    threshold: (
+    threshold: Annotated[
         Annotated[
             dict[Word, float], Expected("one field and a number, such as {rating: 3}", lambda value: len(value) == 1)
         ]
-        | None
-    )
-    numerical_features: Words | None
+        | None,
+        Field(description="A column of .inter and a number: rows of at least it are positives, others are left out."),
+    ]
+    numerical_features: Annotated[
+        Words | None, Field(description="Further number columns of .user and .item that they take as features.")
+    ]
     rm_dup_inter: Literal["first", "last"] | None
     val_interval: (
         Annotated[
@@ -301,7 +314,15 @@ class OverallKeys(TypedDict, total=False):
         ]
         | None
     )
-    filter_inter_by_user_or_item: bool
+    filter_inter_by_user_or_item: Annotated[
+        bool,
+        Field(
+            description=(
+                "Leave out interactions whose video or track has no line in .user or .item, of the training rows of "
+                "ready-made splits; False refuses them, as other rows always are."
+            )
+        ),
+    ]
     user_inter_num_interval: Interval | None
     item_inter_num_interval: Interval | None
     entity_kg_num_interval: Interval | None

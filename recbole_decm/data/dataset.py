@@ -7,7 +7,6 @@ that candidate lists and per-video results can be compared between models.
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,13 +14,14 @@ import torch
 from recbole.utils import FeatureType
 
 from recbole_decm.data import priors
-from recbole_decm.data.dataset_files import MUSIC, VIDEO, FilesDataset
+from recbole_decm.data.dataset_files import MUSIC, VIDEO
 from recbole_decm.data.features import FeatureMatrix, place, reduce_features
+from recbole_decm.data.filtered import FilteredDataset
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError, DataError
 
 
-class DecCMDataset(FilesDataset):
+class DecCMDataset(FilteredDataset):
     """Interactions of videos (users) with music (items), their content vectors and the uploaders' priors.
 
     Attributes set after :meth:`build`, on every split:
@@ -34,38 +34,29 @@ class DecCMDataset(FilesDataset):
 
     # --- ids ----------------------------------------------------------------------------------------------------
     def _data_processing(self):
-        self._check_every_id_has_a_line()
         if self.ipw_field in self.inter_feat:  # rows of a split without the column carry no weight
             self.inter_feat[self.ipw_field] = self.inter_feat[self.ipw_field].fillna(0.0)
         super()._data_processing()
+        if self.for_context:  # pairs that are ranked have no columns of their own
+            for field in [field for field in self.token_like_fields if field in self.inter_feat]:
+                if field not in (self.uid_field, self.iid_field):
+                    self._del_col(self.inter_feat, field)
         for field in (self.visual_field, self.acoustic_field):
             if field in self._vectors and self.for_matching:
                 residency, device = self.config["feature_residency"], self.config["device"]
                 self.features[field] = place(self._by_id(field), residency, device)
 
-    def _check_every_id_has_a_line(self):
-        for source in (VIDEO, MUSIC):
-            frame, field = getattr(self, f"{source.value}_feat"), self._id_field(source)
-            if frame is None:
-                continue
-            unknown = np.flatnonzero(~self.inter_feat[field].isin(frame[field]).to_numpy())
-            if unknown.size:
-                what = "video" if source == VIDEO else "music"
-                path, line = self._inter_line(int(unknown[0]))
-                raise DataError(
-                    f"{path}, line {line}: expected a {what} that has a line (and features) in "
-                    f"{self.dataset_name}.{source.value}, found '{self.inter_feat[field].iloc[unknown[0]]}'."
-                )
+    def _normalize(self):
+        if self.for_context:
+            super()._normalize()
 
-    def _inter_line(self, row):
-        folder = Path(self.dataset_path)
-        if self.benchmark_filename_list is None:
-            return folder / f"{self.dataset_name}.inter", row + 2
-        for name, size in zip(self.benchmark_filename_list, self.file_size_list, strict=True):
-            if row < size:
-                return folder / f"{self.dataset_name}.{name}.inter", row + 2
-            row -= size
-        raise AssertionError("row beyond the interaction files")
+    def _discretization(self):
+        if self.for_context:
+            super()._discretization()
+
+    def _preload_weight_matrix(self):
+        if self.config.needs.tables:
+            super()._preload_weight_matrix()
 
     def _get_remap_list(self, field_list):
         """Number videos and music in the order of .user and .item, not in the order of interactions."""
@@ -105,8 +96,7 @@ class DecCMDataset(FilesDataset):
         for name, split in zip(names, splits, strict=True):
             if len(split) == 0:
                 raise DataError(
-                    f"{self.dataset_path}: expected interactions in the split '{name}', found none. With one music "
-                    "a video, use eval_args: {group_by: none}, or write ready-made splits (benchmark_filename)."
+                    f"{self.dataset_path}: expected interactions in the split '{name}', found none. {self._more_rows()}"
                 )
         if not 2 <= len(splits) <= 3:
             raise ConfigError(f"benchmark_filename: expected [train, valid] or [train, valid, test], found {names}.")
@@ -122,6 +112,15 @@ class DecCMDataset(FilesDataset):
             for name, value in shared.items():
                 setattr(split, name, value)
         return [*splits, None][:3]
+
+    def _more_rows(self):
+        """What to do about a split without rows."""
+        args = self.config["eval_args"]
+        if self.benchmark_filename_list is not None:
+            return "Let threshold, val_interval and the other filters keep more rows."
+        if "RS" not in args["split"] or args["group_by"] == "user":
+            return "With one music a video, use eval_args: {split: {RS: [0.8, 0.1, 0.1]}, group_by: none}."
+        return "Give it a larger share in eval_args: {split: {RS: [...]}}, let the filters keep more rows, or add data."
 
     def _build_priors(self, videos, music):
         if self._reads_prior:

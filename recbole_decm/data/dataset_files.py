@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_decm.data import priors
+from recbole_decm.data.columns import check_columns
 from recbole_decm.data.features import FeatureMatrix, open_npy
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io import atomic
@@ -43,6 +45,14 @@ class FilesDataset(Dataset):
         self.training_prior: torch.Tensor | None = None
         self.prior_mean: torch.Tensor | None = None
         self.popularity = np.zeros(0, dtype=np.int64)
+        self._headers: dict[str, dict[str, str]] = {}
+        self._loaded: dict[str, list[str]] = {}
+        self._used: dict[str, set[str]] = {}
+        # A config of an earlier data set may hold the components of content vectors, which are made anew.
+        vectors = f"({re.escape(self.visual_field)}|{re.escape(self.acoustic_field)})(_[0-9]+)?"
+        config["numerical_features"] = [
+            name for name in config["numerical_features"] if not re.fullmatch(vectors, str(name))
+        ]
 
     def _load_data(self, token, dataset_path):
         folder = Path(dataset_path)
@@ -54,6 +64,10 @@ class FilesDataset(Dataset):
         if missing:
             raise DataError(f"{folder}: expected the files {', '.join(names)}; missing: {', '.join(missing)}.")
         super()._load_data(token, dataset_path)
+        check_columns(self.config, self._headers, self._loaded)
+        if self.for_context:
+            self._embed_numbers()
+        self._name_unused_columns()
         if self.for_matching or self.for_context:
             self._load_feature_files(folder, token)
         if self.for_matching:
@@ -68,10 +82,12 @@ class FilesDataset(Dataset):
         self.check_header(path, header, source)
         load_col, unload_col = self._get_load_and_unload_col(source)
         fields = [f for f in header if (load_col is None or f in load_col) and f not in (unload_col or ())]
+        self._note_columns(path, header, fields, source)
         read_by_model = self._fields_the_model_reads(fields, source)
         if not read_by_model:
             return None
         fields = [f for f in fields if f in read_by_model or f in self._fields_beside_the_model(source)]
+        self._used[getattr(source, "value", source)] = set(fields)
         cells = atomic.read_columns(path, fields, form)
         if cells.empty:
             raise DataError(f"{path}: expected at least one line below the header, found none.")
@@ -95,6 +111,18 @@ class FilesDataset(Dataset):
         self._check_ids(path, frame, source)
         return frame
 
+    def _note_columns(self, path, header, fields, source):
+        """Keep what a file has and what is loaded of it; refuse to load it without its ids."""
+        suffix = getattr(source, "value", source)
+        self._headers[suffix], self._loaded[suffix] = header, fields
+        ids = {"inter": (self.uid_field, self.iid_field), "user": (self.uid_field,), "item": (self.iid_field,)}
+        for field in ids.get(suffix, ()):
+            if field not in fields and (fields or suffix == "inter"):
+                raise ConfigError(
+                    f"load_col: expected '{field}' among the columns of .{suffix}, found {', '.join(fields) or 'none'} "
+                    f"({path} has {', '.join(header)})."
+                )
+
     def check_header(self, path, header, source):
         """Raise DataError unless a file of this kind has its ids, and every field that is known its type."""
         expected = {}
@@ -112,13 +140,25 @@ class FilesDataset(Dataset):
 
     def _fields_the_model_reads(self, fields, source):
         wants_prior = self._reads_prior and source == VIDEO
-        if source not in (VIDEO, MUSIC) or self.for_context:
-            return [field for field in fields if field != self.prior_field or wants_prior]
-        own = {self._id_field(source)} | ({self.prior_field} if wants_prior else set())
+        if source not in (VIDEO, MUSIC):
+            return fields
+        own = {self._id_field(source), *(self.config["val_interval"] or ())}
+        own |= {self.prior_field} if wants_prior else set()
         if self.for_matching:  # further columns are metadata; collaborative models are given ids alone
             own |= {self.visual_field, self.acoustic_field, self.genre_field, self.uploader_field}
             own -= set(self.config["feature_files"] or {})
+        elif self.for_context:
+            own |= {self.visual_field, self.acoustic_field} | self._features_by_name(source)
+            own |= {field for field in fields if self._headers[source.value][field].startswith("token")}
         return [field for field in fields if field in own]
+
+    def _features_by_name(self, source):
+        """Columns that a key makes features of RecBole's context-aware models; tokens are features unnamed."""
+        config = self.config
+        loaded = (config["load_col"] or {}).get(source.value, ())
+        keys = [f"{source.value}_features", "numerical_features", "normalize_field", "discretization"]
+        named = {name for key in keys for name in config[key] or ()} | (set() if loaded == "*" else set(loaded))
+        return named - {self.prior_field}
 
     def _fields_beside_the_model(self, source):
         """Fields that metrics and priors need of models that do not carry them: kept as text, outside the frame."""
@@ -176,13 +216,43 @@ class FilesDataset(Dataset):
             values, self._files[field] = open_npy(folder / name, field, len(tokens), ids_file)
             self._vectors[field] = (tokens, values)
 
+    def _embed_numbers(self):
+        """Let RecBole embed the number columns that were named; it leaves out all others."""
+        for source in (VIDEO, MUSIC):
+            for field in self._used.get(source.value, set()) & self._features_by_name(source):
+                if self.field2type.get(field) in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ):
+                    self.config["numerical_features"].append(field)
+        self.config["numerical_features"] = sorted(set(self.config["numerical_features"]))
+
+    def _load_additional_feat(self, token, dataset_path):
+        """Further tables, for a model that may read them."""
+        for suffix in (self.config["additional_feat_suffix"] or ()) if self.config.needs.tables else ():
+            path = Path(dataset_path) / f"{token}.{suffix}"
+            if suffix in ("inter", "user", "item") or not path.is_file():
+                raise DataError(f"{path}: expected a further table for additional_feat_suffix, found none.")
+        if self.config.needs.tables:
+            super()._load_additional_feat(token, dataset_path)
+
+    def _name_unused_columns(self):
+        """Say which columns of .user and .item nothing reads; those that only other models read are no surprise."""
+        known = {self.visual_field, self.acoustic_field, self.prior_field, self.genre_field, self.uploader_field}
+        unused = {
+            suffix: [name for name in self._loaded[suffix] if name not in known | self._used.get(suffix, set())]
+            for suffix in ("user", "item")
+            if suffix in self._loaded
+        }
+        if any(unused.values()):
+            said = "; ".join(f"{', '.join(names)} of .{suffix}" for suffix, names in unused.items() if names)
+            advice = " Name numbers in user_features or item_features to make them features." * self.for_context
+            self.logger.info(f"Columns that {self.config['model']} does not use: {said}.{advice}")
+
     def _require_vectors(self, folder, token):
         needed = {self.visual_field: "user", self.acoustic_field: "item"}
         for field, suffix in needed.items():
             if field not in self._vectors:
                 raise DataError(
                     f"{folder / token}.{suffix}: expected a field '{field}:float_seq' or an entry of feature_files, "
-                    "found neither."
+                    f"found neither.{self._left_out(suffix, field)}"
                 )
 
     def _require_confounder(self, folder, token):
@@ -191,10 +261,18 @@ class FilesDataset(Dataset):
             if self.prior_field not in self._vectors:
                 raise DataError(
                     f"{folder / token}.user: expected a field '{self.prior_field}:float_seq' or uploader_prior: train, "
-                    "found neither."
+                    f"found neither.{self._left_out('user', self.prior_field)}"
                 )
             matrix = self._vectors[self.prior_field][1].numpy()
             path = folder / f"{token}.user"
             priors.check_probabilities(matrix, lambda row: f"{path}, line {row + 2}", self.prior_field)
         if self.needs_genre and self.genre_field not in self._tokens:
-            raise DataError(f"{folder / token}.item: expected a field '{self.genre_field}:token_seq', found none.")
+            raise DataError(
+                f"{folder / token}.item: expected a field '{self.genre_field}:token_seq', found none."
+                f"{self._left_out('item', self.genre_field)}"
+            )
+
+    def _left_out(self, suffix, field):
+        """What to say of a field that the file has."""
+        there = field in self._headers.get(suffix, {}) and field not in self._loaded[suffix]
+        return f" The file has '{field}', but load_col or unload_col leaves it out." if there else ""

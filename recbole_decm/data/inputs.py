@@ -21,12 +21,15 @@ class Needs:
         context: content vectors as numeric fields, for one of RecBole's context-aware models.
         prior: the uploaders' genre preferences.
         genre: the genres of the tracks.
+        tables: further tables and weights, for a model from elsewhere; neither our models nor RecBole's that run here
+            read any.
     """
 
     content: bool = False
     context: bool = False
     prior: bool = False
     genre: bool = False
+    tables: bool = False
 
 
 @dataclass(frozen=True)
