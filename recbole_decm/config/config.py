@@ -9,6 +9,7 @@ The dict-valued keys in :data:`recbole_decm.config.values.MERGED_KEYS` are merge
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,10 +18,12 @@ from types import ModuleType
 import torch
 from recbole.config import Config
 from recbole.evaluator import metric_types
-from recbole.utils import ModelType, argument_list
+from recbole.utils import EvaluatorType, InputType, ModelType, argument_list
 
 from recbole_decm.config import compat, registry
+from recbole_decm.config.effects import flat, without_effect
 from recbole_decm.config.keys import Role, having
+from recbole_decm.config.together import refuse
 from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES, check
 from recbole_decm.config.values import (
     Loader,
@@ -43,6 +46,9 @@ from recbole_decm.parallel.share import Share
 
 _NO_MODELS = ("recbole_decm.", "torch.", "builtins", "abc", "typing")
 """Modules whose classes read no keys."""
+
+LONGEST_NAME = 200
+"""Bytes of a data set's name; a system takes 255, and the names of its files are longer."""
 
 
 class DecCMConfig(Config):
@@ -119,9 +125,16 @@ class DecCMConfig(Config):
         if model is None or dataset is None:
             missing = "model" if model is None else "dataset"
             raise ConfigError(f"{missing}: expected a name, found none. Give --{missing}=NAME.")
-        if isinstance(model, str):
-            return model, registry.model_class(model), str(dataset)
-        return registry.name_of(model), model, str(dataset)
+        dataset = str(dataset)
+        if Path(dataset).name != dataset or len(os.fsencode(dataset)) > LONGEST_NAME:
+            raise ConfigError(
+                f"dataset: expected the name of a folder, at most {LONGEST_NAME} bytes long, found '{dataset[:80]}'. "
+                "Give the folder that holds it as --data_path=DIR."
+            )
+        model_class = registry.model_class(model) if isinstance(model, str) else model
+        name = model if isinstance(model, str) else registry.name_of(model)
+        registry.refuse_family(name, model_class.type)
+        return name, model_class, dataset
 
     def _load_internal_config_dict(self, model, model_class, dataset):
         ours = shipped("properties")
@@ -132,7 +145,8 @@ class DecCMConfig(Config):
         ]
         base_values = merge(*(read_yaml(path) for path in base))
         model_values = merge(*(read_yaml(path) for path in registry.settings_files(model, model_class)))
-        self._known_keys = having(Role.RUN) | set(base_values) | set(model_values) | keys_read_by(model_class)
+        self.keys_of_model = set(model_values) | keys_read_by(model_class)
+        self._known_keys = having(Role.RUN) | set(base_values) | self.keys_of_model
         self._known_keys |= {key for group in self.parameters.values() for key in group}
         for where, values in self._given:
             self._check(values, where)
@@ -143,6 +157,8 @@ class DecCMConfig(Config):
         of_data = [self._read_data_yaml(path) for path in found]
         self.internal_config_dict = merge(base_values, model_values, *of_data)
         self.internal_config_dict["MODEL_TYPE"] = model_class.type
+        below, given = dict(flat(self.internal_config_dict)), dict(flat(self.external_config_dict))
+        self._changed = {name: value for name, value in given.items() if name not in below or below[name] != value}
 
     def _read_data_yaml(self, path: Path) -> dict:
         """The YAML of a data set, which may say what concerns some of our models alone, such as ``teacher: none``."""
@@ -192,8 +208,15 @@ class DecCMConfig(Config):
 
     def _set_default_parameters(self):
         self._check_metrics()
+        refuse(self.final_config_dict, self.internal_config_dict, getattr(self.model_class, "input_type", None))
+        bigger = self.external_config_dict.get("valid_metric_bigger")
         super()._set_default_parameters()
         self.final_config_dict["data_path"] = str(self._data_folder)
+        if bigger not in (None, self.final_config_dict["valid_metric_bigger"]):
+            raise ConfigError(
+                f"valid_metric_bigger: expected {not bigger}, which follows from valid_metric "
+                f"({self.final_config_dict['valid_metric']}), found {bigger}. Leave it out."
+            )
 
     def _check_metrics(self) -> None:
         metrics, topk = self.final_config_dict["metrics"], self.final_config_dict["topk"]
@@ -201,6 +224,11 @@ class DecCMConfig(Config):
         for metric in listed:
             if metric.lower() not in metric_types:
                 raise ConfigError(f"metrics: unknown metric '{metric}'.{suggest(metric, metric_types)}")
+            if metric_types[metric.lower()] != EvaluatorType.RANKING:
+                raise ConfigError(
+                    f"metrics: expected metrics of a ranking, such as NDCG, found '{metric}', which compares scores "
+                    "with labels (RecBole's mode labeled, which this package does not have)."
+                )
         name, at, k = self.final_config_dict["valid_metric"].partition("@")
         if name.lower() not in {metric.lower() for metric in listed}:
             raise ConfigError(f"valid_metric: expected one of metrics ({', '.join(listed)}), found '{name}'.")
@@ -220,6 +248,8 @@ class DecCMConfig(Config):
         values = self.final_config_dict
         local_rank = values.pop("local_rank", None)
         super()._init_device()
+        if not values["use_gpu"]:  # RecBole asks gpu_id alone
+            values["device"] = torch.device("cpu")
         self.processes, self.share = Processes.from_values(values), Share()
         if local_rank is None:
             return
@@ -245,6 +275,17 @@ class DecCMConfig(Config):
             tables=not model.__module__.startswith(("recbole.", "recbole_decm.")),
             genre=genre or (prior and self["uploader_prior"] == "train") or getattr(model, "uses_genre", False),
         )
+
+    @property
+    def learns_from_labels(self) -> bool:
+        """Whether a model of RecBole's that compares scores with labels is given no negatives to draw."""
+        drawn = self["train_neg_sample_args"]["distribution"] != "none"
+        default = self.internal_config_dict["train_neg_sample_args"]
+        return not drawn and bool(default) and self["MODEL_INPUT_TYPE"] == InputType.POINTWISE
+
+    def without_effect(self) -> list[str]:
+        """One line for each key that is given another value than its default and changes nothing in this run."""
+        return without_effect(self, self._changed)
 
     @property
     def known_keys(self) -> set[str]:

@@ -9,7 +9,9 @@ key is the comment in RecBole's YAML.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,8 +31,18 @@ Words = Annotated[list[Word], Expected("a list of names")]
 Columns = Annotated[
     dict[Word, list[Word] | Literal["*"]], Expected("names of columns by file suffix, such as {inter: [user_id]}")
 ]
-File = Annotated[str | Path, Expected("a path")]
 
+
+def _names(longest: int) -> Callable[[Any], bool]:
+    return lambda path: all(0 < len(os.fsencode(part)) <= longest and "\0" not in part for part in Path(path).parts)
+
+
+File = Annotated[str | Path, Expected("a path whose names have at most 255 bytes", _names(255))]
+Part = Annotated[
+    Word, Expected("a name of at most 100 bytes without /", lambda name: Path(name).name == name and _names(100)(name))
+]
+
+_OWN = {"inter", "user", "item"}
 _NUMBER = r"\s*[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+|inf)\s*"
 _INTERVALS = re.compile(rf"\s*[\[(]{_NUMBER},{_NUMBER}[\])]\s*(;\s*[\[(]{_NUMBER},{_NUMBER}[\])]\s*)*")
 
@@ -132,7 +144,11 @@ class ClippingEntries(TypedDict, total=False):
     foreach: bool | None
 
 
-Clipping = Annotated[ClippingEntries, Entries(tuple(ClippingEntries.__annotations__))]
+Clipping = Annotated[
+    ClippingEntries,
+    Expected("keys and values with max_norm", lambda entries: "max_norm" in entries),
+    Entries(tuple(ClippingEntries.__annotations__)),
+]
 
 
 class BucketingEntries(TypedDict, total=False):
@@ -214,7 +230,7 @@ class OverallKeys(TypedDict, total=False):
     ]
     RATING_FIELD: Word | None
     TIME_FIELD: Word | None
-    LABEL_FIELD: Word | None
+    LABEL_FIELD: Word
     NEG_PREFIX: Word
     ITEM_LIST_LENGTH_FIELD: Word
     LIST_SUFFIX: Word
@@ -235,9 +251,18 @@ class OverallKeys(TypedDict, total=False):
     load_col: Annotated[Columns | None, Field(description="Columns to load by file suffix; ~ loads all.")]
     unload_col: Columns | None
     unused_col: Columns | None
-    additional_feat_suffix: Annotated[list[Word] | Word, Expected("a list of file suffixes")] | None
+    additional_feat_suffix: (
+        Annotated[
+            list[Part] | Part,
+            Expected(
+                "a list of file suffixes other than inter, user and item",
+                lambda names: not _OWN & {*([names] if isinstance(names, str) else names)},
+            ),
+        ]
+        | None
+    )
     feature_files: Annotated[
-        Annotated[dict[Word, Word], Expected("names of .npy files by field, such as {visual: v.npy}")] | None,
+        Annotated[dict[Word, File], Expected("names of .npy files by field, such as {visual: v.npy}")] | None,
         Field(description="field: .npy file in the data set's folder, row i for line i of .user or .item."),
     ]
     feature_residency: Annotated[
@@ -270,7 +295,7 @@ class OverallKeys(TypedDict, total=False):
     ]
     extra_tests: Annotated[
         Annotated[
-            list[Word],
+            list[Part],
             Expected(
                 "a list of names other than train, valid and test",
                 lambda names: not {"train", "valid", "test"} & set(names),
@@ -293,7 +318,7 @@ class OverallKeys(TypedDict, total=False):
         ),
     ]
     benchmark_filename: (
-        Annotated[list[Word], Expected("a list such as [train, valid, test]", lambda names: len(names) > 0)] | None
+        Annotated[list[Part], Expected("a list such as [train, valid, test]", lambda names: len(names) > 0)] | None
     )
     seq_len: Annotated[dict[Word, Size], Expected("whole numbers of at least 1 by field")] | None
     threshold: Annotated[
@@ -340,7 +365,7 @@ class OverallKeys(TypedDict, total=False):
     # Training
     epochs: Annotated[Count, Field(description="The number of training epochs.")]
     train_batch_size: Annotated[Size, Field(description="The number of pairs in a training batch.")]
-    learner: Annotated[str, one_of("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")]
+    learner: Annotated[str, one_of("adam", "adamw", "sgd", "adagrad", "rmsprop")]
     learning_rate: Annotated[Positive, Field(description="Learning rate.")]
     learning_rate_decay: Annotated[
         bool, Field(description="Whether the learning rate falls linearly to 0 over the epochs.")
@@ -351,7 +376,15 @@ class OverallKeys(TypedDict, total=False):
         Field(description="Negatives drawn for training; ~ draws none: our models take the other tracks of a batch."),
     ]
     eval_step: Count
-    stopping_step: Annotated[Count, Field(description="Validations without a better score before training stops.")]
+    stopping_step: Annotated[
+        Count,
+        Field(
+            description=(
+                "Training stops once more than this many validations in a row are worse than the best; an equal one "
+                "counts as better and is the epoch that is kept."
+            )
+        ),
+    ]
     clip_grad_norm: Clipping | None
     loss_decimal_place: Count
     require_pow: bool

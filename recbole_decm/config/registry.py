@@ -12,7 +12,7 @@ from typing import Any
 
 import recbole
 import recbole.evaluator.register as recbole_metrics
-from recbole.utils import get_model
+from recbole.utils import ModelType, get_model
 
 from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES
 from recbole_decm.errors import ConfigError, suggest
@@ -43,6 +43,22 @@ METRICS = {
 }
 
 
+_NOT_HERE = {
+    ModelType.SEQUENTIAL: "predicts what follows in a history of tracks; here a video has one track and no history",
+    ModelType.KNOWLEDGE: "learns from a knowledge graph (.kg and .link), which this package does not read",
+    ModelType.DECISIONTREE: "is trained and evaluated in ways of its own, on labels, which this package does not have",
+}
+
+
+def refuse_family(name: str, family: ModelType) -> None:
+    """Raise :class:`ConfigError` for a model of a kind that cannot run on these data, with the reason."""
+    if family in _NOT_HERE:
+        raise ConfigError(
+            f"model: {name} {_NOT_HERE[family]}. Choose one of {', '.join(MODELS)}, or a general or "
+            "context-aware model of RecBole."
+        )
+
+
 def _lookup(table: dict[str, str], name: str) -> Any:
     return getattr(importlib.import_module(table[name]), name)
 
@@ -65,6 +81,8 @@ def model_class(name: str) -> Any:
         return _lookup(MODELS, name)
     if is_outside(name):
         return _imported(name)
+    if name in ("XGBoost", "LightGBM"):  # to import one, RecBole imports the packages of both
+        refuse_family(name, ModelType.DECISIONTREE)
     try:
         return get_model(name)
     except (ValueError, AttributeError, ImportError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Loader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)):
+                raise yaml.MarkedYAMLError(None, None, f"a key is a name, not {key!r}", key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(None, None, f"key '{key}' appears twice", key_node.start_mark)
             seen.add(key)
@@ -47,7 +50,9 @@ def read_yaml(path: Path) -> dict:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except OSError as error:
         raise ConfigError(f"{path}: expected a YAML file, but {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: expected YAML, but it is nested too deep.") from error
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none, or bytes that are no UTF-8
         raise ConfigError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
     if values is None:
         return {}
@@ -89,7 +94,7 @@ def parse_value(text: str) -> object:
                 if text.lstrip().startswith(("[", "{"))
                 else _WORDS.get(text.lower(), text)
             )
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             return text
 
 
@@ -135,8 +140,8 @@ def read_config_files(files: Iterable[str | Path]) -> dict:
 def find_config_file(name: str | Path) -> Path:
     """A config file by its path, or by its path below ``properties`` as shipped (``ablation/released.yaml``)."""
     path = Path(name)
-    if path.is_file():
-        return path
     parts = path.parts[1:] if path.parts and path.parts[0] == "properties" else path.parts
     inside = shipped("properties").joinpath(*parts)
-    return inside if not path.is_absolute() and inside.is_file() else path
+    with suppress(OSError):  # a name that is too long for the system, which the reader says
+        return inside if not path.is_file() and not path.is_absolute() and inside.is_file() else path
+    return path

@@ -24,6 +24,8 @@ def named_columns(config: Any) -> Iterator[tuple[str, str | None, str]]:
     for key, suffix in _OF_ONE_FILE.items():
         yield from ((key, suffix, name) for name in config[key] or ())
     yield from (("preload_weight", None, name) for name in (config["preload_weight"] or {}).values())
+    if config.learns_from_labels:
+        yield "train_neg_sample_args: ~", "inter", config["LABEL_FIELD"]
     if config["benchmark_filename"] is None:
         args = config["eval_args"]
         if "TS" in (args["split"] or {}):

@@ -29,6 +29,12 @@ class FilesDataset(Dataset):
     kept beside the frames.
     """
 
+    def _from_scratch(self):
+        try:
+            super()._from_scratch()
+        except ValueError as error:  # RecBole's
+            raise DataError(f"{self.dataset_path}: {error}") from error
+
     def _get_field_from_config(self):
         super()._get_field_from_config()
         config, needs = self.config, self.config.needs
@@ -228,7 +234,7 @@ class FilesDataset(Dataset):
         """Further tables, for a model that may read them."""
         for suffix in (self.config["additional_feat_suffix"] or ()) if self.config.needs.tables else ():
             path = Path(dataset_path) / f"{token}.{suffix}"
-            if suffix in ("inter", "user", "item") or not path.is_file():
+            if not path.is_file():
                 raise DataError(f"{path}: expected a further table for additional_feat_suffix, found none.")
         if self.config.needs.tables:
             super()._load_additional_feat(token, dataset_path)

@@ -82,8 +82,9 @@ class RankingLoader:
         self.weights = self._row_weights(index, items)
 
     def _history(self, seen) -> IdLists:
-        """Music that the evaluated videos have in earlier splits, without their positives."""
-        if not seen:
+        """Music that the evaluated videos have in earlier splits, without their positives; none where a track may be
+        recommended again (``repeatable``)."""
+        if not seen or self.config["repeatable"]:
             return IdLists(np.zeros(len(self.users) + 1, dtype=np.int64), np.zeros(0, dtype=np.int64))
         users = np.concatenate([split.inter_feat[self.uid_field].numpy() for split in seen])
         items = np.concatenate([split.inter_feat[self.iid_field].numpy() for split in seen])

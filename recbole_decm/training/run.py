@@ -251,6 +251,8 @@ def start_run(config: DecCMConfig) -> None:
     result_path(config)
     start_logging(config)
     getLogger().info(config)
+    for line in config.without_effect():
+        getLogger().warning(line)
 
 
 def evaluations(trained: Trained, saved: bool = True) -> Iterator[tuple[str, RankingLoader, dict[str, float]]]:

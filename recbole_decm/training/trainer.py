@@ -73,11 +73,12 @@ class DecCMTrainer(CheckpointMixin, Trainer):
 
     def _generate_train_loss_output(self, epoch_idx, s_time, e_time, losses):
         terms = self._named(losses)
-        shown = ", ".join(f"{set_color(name, 'blue')}: {value:.4f}" for name, value in terms.items())
+        places = self.config["loss_decimal_place"]
+        shown = ", ".join(f"{set_color(name, 'blue')}: {value:.{places}f}" for name, value in terms.items())
         head = (
             f"{set_color(f'epoch {epoch_idx} training', 'green')} [{set_color('time', 'blue')}: {e_time - s_time:.2f}s"
         )
-        return f"{head}, {set_color('loss', 'blue')}: {sum(terms.values()):.4f} = {shown}]"
+        return f"{head}, {set_color('loss', 'blue')}: {sum(terms.values()):.{places}f} = {shown}]"
 
     def _add_train_loss_to_tensorboard(self, epoch_idx, losses, tag="Loss/Train"):
         terms = self._named(losses)

@@ -1,0 +1,47 @@
+"""Values that fit each on its own and not together, or ask for what this package does not do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole.utils import InputType
+
+from recbole_decm.errors import ConfigError
+
+_NOT_HERE = {
+    "transform": "it changes the item sequences of sequential models, which do not run here",
+    "alias_of_user_id": "the ids of videos follow the lines of .user, and no other column can share them",
+    "alias_of_item_id": "the ids of tracks follow the lines of .item, and no other column can share them",
+}
+
+
+def refuse(values: dict[str, Any], defaults: dict[str, Any], input_type: Any = None) -> None:
+    """Refuse values of a run, each of the right type, that cannot be used together.
+
+    Args:
+        values: of all keys.
+        defaults: those of the YAML files of model and data set.
+        input_type: of the model, as RecBole has it.
+
+    Raises:
+        ConfigError: one line that names the keys.
+    """
+    for key, why in _NOT_HERE.items():
+        if values[key] is not None:
+            raise ConfigError(f"{key}: expected ~, found {values[key]!r}: {why}.")
+    if values["normalize_field"] is not None and values["normalize_all"]:
+        raise ConfigError("normalize_field, normalize_all: expected one of them, found both.")
+    both = sorted(set(values["load_col"] or ()) & set(values["unload_col"] or ()))
+    if both:
+        raise ConfigError(f"load_col, unload_col: expected one of them for a file, found both for {', '.join(both)}.")
+    if values["benchmark_filename"] is None and not values["eval_args"].get("split"):
+        raise ConfigError("eval_args.split: expected a split, such as {RS: [0.8, 0.1, 0.1]}, or benchmark_filename.")
+    sampling = values["train_neg_sample_args"] or {}
+    if sampling.get("dynamic") and not sampling.get("candidate_num"):
+        raise ConfigError(
+            "train_neg_sample_args.candidate_num: expected at least 1 with dynamic: True, found "
+            f"{sampling.get('candidate_num', 0)}."
+        )
+    drawn = sampling.get("distribution", "uniform" if sampling else None) not in (None, "none", "None")
+    if not drawn and defaults["train_neg_sample_args"] and input_type == InputType.PAIRWISE:
+        raise ConfigError("train_neg_sample_args: expected negatives to draw, which the model compares, found none.")
