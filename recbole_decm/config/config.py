@@ -235,6 +235,14 @@ class DecCMConfig(Config):
         if at and k not in {str(cut) for cut in (topk if isinstance(topk, list) else [topk])}:
             raise ConfigError(f"valid_metric: expected a cut-off of topk ({topk}), found '{name}@{k}'.")
 
+    def _set_train_neg_sample_args(self):
+        """RecBole knows the names in lower case, and None but not ``none``."""
+        args = self.final_config_dict["train_neg_sample_args"]
+        if args is not None:
+            name = str(args["distribution"]).lower()
+            self.final_config_dict["train_neg_sample_args"] = None if name == "none" else args | {"distribution": name}
+        super()._set_train_neg_sample_args()
+
     def _set_eval_neg_sample_args(self, phase):
         """Negatives of an evaluation are drawn by our loaders, once; RecBole's samplers draw none."""
         self.final_config_dict[f"{phase}_neg_sample_args"] = {"distribution": "none", "sample_num": "none"}

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from typing_extensions import is_typeddict
 
 from recbole_decm.config import registry
+from recbole_decm.config.effects import EFFECTS
 from recbole_decm.config.overall_keys import EvalArgsEntries, OverallKeys
 from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES, SHARED, Key, key_types, recbole_keys
 from recbole_decm.config.values import read_yaml
@@ -111,9 +112,10 @@ in quotes is none. This page is made by `python -m recbole_decm.config.describe`
 ## Every run
 
 Defaults are those of `properties/overall.yaml`, and of RecBole where ours says nothing. The YAML of a model or of a
-data set may say otherwise.
+data set may say otherwise. A key that is given another value than its default, in a case of the last column, has no
+effect; a run says so in one line and goes on.
 
-{_table(("key", "type", "default", "range", "meaning"), _overall_rows())}
+{_table(("key", "type", "default", "range", "meaning", "changes", "no effect where"), _overall_rows())}
 
 ## Our models
 
@@ -150,7 +152,24 @@ def _overall_rows() -> Iterable[tuple[str, ...]]:
     for key, annotation in get_type_hints(OverallKeys, include_extras=True).items():
         meaning = description(annotation) or (keys[key].meaning if key in keys else "")
         if key in defaults:
-            yield f"`{key}`", kind(annotation), _shown(defaults[key]), limits(annotation), meaning
+            row = (f"`{key}`", kind(annotation), _shown(defaults[key]), limits(annotation), meaning)
+            yield (*row, *_effects(key))
+
+
+def _effects(key: str) -> tuple[str, str]:
+    """What a key changes and where it changes nothing; of each entry of a nested key."""
+    found = {name: effect for name, effect in EFFECTS.items() if name.partition(".")[0] == key}
+    cells: list[dict[str, list[str]]] = [{}, {}]
+    for name, effect in found.items():
+        for cell, text in zip(cells, (effect.changes, "; ".join(case.why for case in effect.idle)), strict=True):
+            cell.setdefault(text, []).append(name.partition(".")[2])
+    changes, idle = (
+        ". ".join(
+            f"{', '.join(entries)}: {text}" if entries != [""] else text for text, entries in cell.items() if text
+        )
+        for cell in cells
+    )
+    return changes, idle
 
 
 def _model_rows() -> Iterable[tuple[str, ...]]:

@@ -49,6 +49,7 @@ class FilteredDataset(FilesDataset):
         """Nothing to label: rows below the threshold are no positives and are left out."""
 
     def _check_every_id_has_a_line(self):
+        advice = " filter_inter_by_user_or_item: True leaves such rows out."
         for source in (VIDEO, MUSIC):
             frame, field = getattr(self, f"{source.value}_feat"), self._id_field(source)
             if frame is None:
@@ -62,6 +63,7 @@ class FilteredDataset(FilesDataset):
                 raise DataError(
                     f"{path}, line {line}: expected a {what} that has a line (and features) in "
                     f"{self.dataset_name}.{source.value}, found '{self.inter_feat[field].iloc[refused[0]]}'."
+                    f"{advice if self.inter_feat.index[refused[0]] < self._ends[0] else ''}"
                 )
             if filtered.any():
                 getLogger().warning(
