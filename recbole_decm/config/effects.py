@@ -77,6 +77,10 @@ NO_TEACHER = Idle(
     lambda config, value: not getattr(config.model_class, "takes_teacher", False), "the model has no teacher"
 )
 NO_PRIOR = Idle(lambda config, value: not config.needs.prior, "neither the model nor a metric uses uploader priors")
+MODEL_WITHOUT_PRIOR = Idle(
+    lambda config, value: not getattr(config.model_class, "uses_uploader_prior", False),
+    "the model does not train on uploader priors",
+)
 PRIOR_READ = Idle(lambda config, value: config["uploader_prior"] == "read", "uploader_prior is read")
 PRIOR_TRAIN = Idle(lambda config, value: config["uploader_prior"] == "train", "uploader_prior is train")
 NO_GENRE = Idle(lambda config, value: not config.needs.genre, "neither the model nor a metric uses genres")
@@ -192,6 +196,7 @@ EFFECTS: dict[str, Effect] = {
     "seq_len": Effect(DATA, (NOT_CONTEXT,)),
     "uploader_prior": Effect(DATA, (NO_PRIOR,)),
     "prior_smoothing": Effect(DATA, (NO_PRIOR, PRIOR_READ)),
+    "prior_leave_one_out": Effect(TRAINING, (MODEL_WITHOUT_PRIOR, PRIOR_READ)),
     "extra_tests": Effect(RESULTS),
     "benchmark_filename": Effect(DATA),
     "threshold": Effect(DATA),
