@@ -7,6 +7,7 @@ that candidate lists and per-video results can be compared between models.
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd

@@ -161,7 +161,7 @@ CASES: dict[str, tuple] = {
     "seq_len": ("FM", {"genre": 1}, {}),
     "uploader_prior": ("DecCM", "train", {}),
     "prior_smoothing": ("DecCM", 5.0, {"uploader_prior": "train"}),
-    "prior_leave_one_out": ("DecCM", True, {"uploader_prior": "train", "backdoor": "conditional"}),
+    "prior_leave_one_out": ("DecCM", False, {"uploader_prior": "train", "backdoor": "conditional"}),
     "extra_tests": ("BPR", ["more"], {}),
     "benchmark_filename": ("BPR", ["train", "valid", "test"], {}),
     "threshold": ("BPR", {"rating": 3}, MADE),
