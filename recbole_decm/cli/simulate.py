@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from recbole_decm.cli.options import plain_name
-from recbole_decm.simulation.causal import SimulationConfig, simulate
+from recbole_decm.simulation.causal import Simulation, SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
 from recbole_decm.simulation.references import format_references
 
+_MEDIA_DEFAULTS = {"videos": 2_000, "music": 150, "latent_dim": 8}
 # Options whose default follows another one.
 _DEPENDENT = {"uploaders": "videos / 5", "pgc_videos": "videos / 4", "pgc_music": "as --music"}
 
@@ -48,19 +50,29 @@ def _parameters(command: Any) -> Any:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the data sets.")
 @click.option("--name", required=True, callback=plain_name, help="Writes OUT/NAME and OUT/NAME-pgc.")
 @click.option("--overwrite", is_flag=True, help="Replace data sets that exist.")
+@click.option("--media", is_flag=True, help="Write playable videos and tracks instead of features, for extract.")
 @_parameters
-def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> None:
+@click.pass_context
+def simulate_command(ctx: click.Context, /, out: Path, name: str, overwrite: bool, media: bool, **values: Any) -> None:
     """Write a simulated data set with ground truth.
 
     Uploaders' genre preferences confound the observed choices of music; NAME.do.inter holds the test videos' choices
     without them, NAME.truth.npz the true match, and NAME-pgc professional pairs for the teacher.
+
+    With --media the latents become files that can be played, for `extract --pairs OUT/NAME/pairs.csv`; fewer and
+    smaller ones unless said otherwise (--videos 2000 --music 150 --latent-dim 8).
     """
     from tqdm import tqdm
 
+    if media:
+        given = {key for key in values if ctx.get_parameter_source(key) is not ParameterSource.DEFAULT}
+        values |= {key: value for key, value in _MEDIA_DEFAULTS.items() if key not in given}
     config = SimulationConfig.of(**values)
     total = 2 * config.videos + config.pgc_videos
     with tqdm(total=total, desc="choices", unit="video", file=sys.stderr, disable=None) as bar:
         simulation = simulate(config, bar.update)
+    if media:
+        return _write_media(simulation, out, name, overwrite)
     folder = write_simulation(simulation, out, name, _command(config, name), overwrite)
     found = json.loads((folder / f"{name}.references.json").read_text(encoding="utf-8"))
     lines = "\n".join(format_references(found, found.pop("k")))
@@ -68,6 +80,24 @@ def simulate_command(out: Path, name: str, overwrite: bool, **values: Any) -> No
         f"{folder}: {config.videos} videos, {config.music} music, {config.num_genres} genres; "
         f"{folder}-pgc: {config.pgc_videos} videos, {config.pgc_music} music\n{lines}\n"
         f"Next: recbole-decm run --model=DecCM --dataset={name} --data_path={out}"
+    )
+
+
+def _write_media(simulation: Simulation, out: Path, name: str, overwrite: bool) -> None:
+    from tqdm import tqdm
+
+    from recbole_decm.simulation.media import write_media
+
+    config = simulation.config
+    total = config.videos + config.pgc_videos
+    with tqdm(total=total, desc="files", unit="file", file=sys.stderr, disable=None) as bar:
+        folder = write_media(simulation, out, name, overwrite, bar.update)
+    found = json.loads((folder / "references.json").read_text(encoding="utf-8"))
+    lines = "\n".join(format_references(found, found.pop("k")))
+    click.echo(
+        f"{folder}: {config.videos} videos with the sound of their tracks; pgc: {config.pgc_videos} videos\n{lines}\n"
+        f"Next: recbole-decm extract --pairs {folder}/pairs.csv --pgc-pairs {folder}/pgc/pairs.csv "
+        f"--out data --name {name}"
     )
 
 

@@ -1,0 +1,89 @@
+"""Playable files with known truth: they play, they hang on the seed alone, and what they show tells of the latents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_decm.errors import ConfigError
+from recbole_decm.simulation import SimulationConfig, simulate
+from recbole_decm.simulation.media import write_media
+from recbole_decm.simulation.scenes import DIALS, FPS, HEIGHT, RATE, WIDTH, dials, picture, sound
+
+av = pytest.importorskip("av", reason="PyAV is not installed")
+SMALL = SimulationConfig.of(videos=20, music=6, pgc_videos=4, pgc_music=6, latent_dim=3, seed=3)
+
+
+def _play(path):
+    with av.open(str(path)) as file:
+        video = [frame for stream in file.streams.video for frame in file.decode(stream)]
+    with av.open(str(path)) as file:
+        audio = np.concatenate([frame.to_ndarray().ravel() for frame in file.decode(audio=0)])
+    return video, audio
+
+
+def test_videos_have_the_sound_of_their_track_and_the_table_says_which(tmp_path):
+    simulation = simulate(SMALL)
+    told = []
+    folder = write_media(simulation, tmp_path, "m", progress=told.append)
+    pairs = pd.read_csv(folder / "pairs.csv")
+    assert pairs["split"].value_counts().to_dict() == {"train": 16, "valid": 2, "test": 2, "test_do": 2}
+    assert pairs["music"][:20].tolist() == [f"music/m{i}.m4a" for i in simulation.observed]
+    assert pairs["music"][20:].tolist() == [f"music/m{i}.m4a" for i in simulation.intervened[18:]]
+    assert pairs["genre"][:20].tolist() == [f"g{simulation.catalogue.genre[i]}" for i in simulation.observed]
+    frames, heard = _play(folder / pairs["video"][5])
+    assert (frames[0].width, frames[0].height) == (WIDTH, HEIGHT) and 3 * FPS <= len(frames) <= 4 * FPS
+    _, track = _play(folder / pairs["music"][5])
+    assert len(heard) == pytest.approx(len(frames) / FPS * RATE, abs=4096)
+    shared = slice(4096, len(heard) - 8192)  # where neither begins nor ends
+    assert np.corrcoef(heard[shared], track[shared])[0, 1] > 0.95
+    assert set((folder / "pgc").iterdir()) == {folder / "pgc" / name for name in ("pairs.csv", "videos", "music")}
+    assert sum(told) == 20 + 4 + len(set(simulation.observed)) + len(set(simulation.pgc_choice))
+    found = json.loads((folder / "references.json").read_text())
+    assert found["oracle"]["recall"]["do"] >= 0 and set(found["ceiling"]["recall"]) == {"test", "do"}
+
+
+def test_the_files_hang_on_the_seed_alone(tmp_path):
+    first, again = (write_media(simulate(SMALL), tmp_path, name) for name in ("a", "b"))
+    for path in ("videos/v3.mp4", "pgc/videos/v1.mp4", "pairs.csv", "truth.npz"):
+        assert (first / path).read_bytes() == (again / path).read_bytes(), path
+
+
+def test_each_dial_turns_what_its_name_says():
+    def shown(dial, value):
+        turned = np.full(DIALS, 0.5)
+        turned[dial] = value
+        frames = picture(turned, 8, np.random.default_rng(1)).astype(float)
+        return frames[:, :HEIGHT], frames[:, HEIGHT:].reshape(8, 2, -1)
+
+    for dial, (measure, factor) in {
+        0: (lambda luma, chroma: luma.mean(), 10),
+        1: (lambda luma, chroma: np.median(chroma[:, 0]), 50),
+        2: (lambda luma, chroma: np.median(chroma[:, 1]), 40),
+        3: (lambda luma, chroma: luma[:, :32].mean() - luma[:, -32:].mean(), 20),
+        7: (lambda luma, chroma: luma.mean(), 0.3),
+    }.items():
+        low, high = (measure(*shown(dial, value)) for value in (0.05, 0.95))
+        assert high - low > factor, dial
+    spectra = []
+    for value in (0.05, 0.95):
+        turned = np.full(DIALS, 0.5)
+        turned[[0, 3, 6, 7]] = value, 0, 0, 0  # without noise, bass and beat
+        spectrum = np.abs(np.fft.rfft(sound(turned, 2.0, np.random.default_rng(1)))) ** 2
+        spectra.append((spectrum * np.arange(len(spectrum))).sum() / spectrum.sum())
+    assert spectra[1] > 1.5 * spectra[0]  # the register
+
+
+def test_more_latent_dimensions_than_dials_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=f"--latent-dim: expected at most {DIALS}"):
+        write_media(simulate(replace(SMALL, latent_dim=DIALS + 1)), tmp_path, "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_dials_beyond_the_latents_stand_in_the_middle():
+    turned = dials(np.array([3.0, -3.0]), 0.0, np.random.default_rng(0))
+    assert turned[0] > 0.99 and turned[1] < 0.01 and (turned[2:] == 0.5).all()
