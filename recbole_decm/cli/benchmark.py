@@ -20,17 +20,21 @@ def _folders(_ctx: object, _param: object, values: tuple[str, ...]) -> dict[str,
 @click.argument("specification", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the results.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at a time.")
+@click.option("--scheduler", help="tcp://HOST:PORT of a Dask cluster whose workers run the cells, instead of --jobs.")
 @click.option(
     "--data", "folders", multiple=True, callback=_folders, help="NAME=DIR: the folder that ${NAME} stands for."
 )
 @click.option("--update", is_flag=True, help="Go on in a folder of another specification; what did not change is kept.")
-def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[str, str], update: bool) -> int:
+def benchmark_command(
+    specification: Path, out: Path, jobs: int, scheduler: str | None, folders: dict[str, str], update: bool
+) -> int:
     """Run every model of SPECIFICATION on every data set with every seed, and write tables and a report.
 
     SPECIFICATION is a YAML file, or the name of a shipped one: benchmark/quick.yaml. Cells run in processes of
     their own. Stopped at any moment, the same command goes on: finished cells are not run again unless their config,
     data or code changed, failed ones are. The exit code is 1 where a cell failed.
     """
+    from recbole_decm.experiments.cluster import ClusterWorkers
     from recbole_decm.experiments.progress import Progress
     from recbole_decm.experiments.runner import run_benchmark
     from recbole_decm.experiments.spec import read_specification
@@ -42,7 +46,8 @@ def benchmark_command(specification: Path, out: Path, jobs: int, folders: dict[s
         metric=wanted.main_metric, test=wanted.main_test, baseline=wanted.baseline, title=wanted.title
     )
     try:
-        outcome = run_benchmark(wanted, out, jobs, update, Progress(show=True))
+        engine = ClusterWorkers(scheduler) if scheduler else None
+        outcome = run_benchmark(wanted, out, jobs, update, Progress(show=True), engine)
     except KeyboardInterrupt as stop:
         if (out / "results.csv").is_file():
             write_report(out, options)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from functools import cache
 
 import recbole
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.keys import Role, having
+from recbole_decm.errors import ConfigError
 from recbole_decm.io.code import modules_of, of_sources
 from recbole_decm.io.digest import of_values
 from recbole_decm.training import teacher
@@ -44,3 +46,16 @@ def all_hashes(config: DecCMConfig) -> dict[str, str]:
 def code_hash() -> str:
     """Of the source of all modules that running a cell imports, whatever they are called, and of RecBole's version."""
     return of_sources(modules_of("experiments.cell"), recbole.__version__)
+
+
+def require_code(code: str) -> None:
+    """Refuse to run cells for another process whose code is not the same.
+
+    Raises:
+        ConfigError: with the host of this process.
+    """
+    if code_hash() != code:
+        raise ConfigError(
+            f"{socket.gethostname()}: expected the code of the benchmark ({code}), found other code ({code_hash()}). "
+            "Install the same recbole-decm and RecBole on every worker."
+        )
