@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from recbole_decm.errors import ConfigError, DecCMError
 
@@ -20,7 +21,7 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
     A missing RecBole is expected: from Python 3.12 on pip cannot install it along with this package (pyproject.toml).
     """
     try:
-        with _ends_at_sigterm():
+        with _ends_at_sigterm(), nullcontext() if debug else _one_voice():
             work()
             sys.stdout.flush()
     except OSError as error:  # of a file that no one looked after, or of standard output: a closed pipe, a full disk
@@ -48,6 +49,22 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
         print("; ".join(["terminated" if isinstance(stop, Terminated) else "interrupted", *stop.args]), file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     return 0
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Let logs and threads that cannot write be silent: the disk is full, and the work says so when it comes to it."""
+
+    def in_thread(given: threading.ExceptHookArgs) -> None:
+        if not issubclass(given.exc_type, OSError):
+            threading.__excepthook__(given)
+
+    before = threading.excepthook, logging.raiseExceptions
+    threading.excepthook, logging.raiseExceptions = in_thread, False
+    try:
+        yield
+    finally:
+        threading.excepthook, logging.raiseExceptions = before
 
 
 class Terminated(KeyboardInterrupt):

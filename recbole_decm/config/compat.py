@@ -25,7 +25,7 @@ import torch
 from recbole.utils import FeatureType, get_local_time
 from torch.utils.tensorboard import SummaryWriter
 
-from recbole_decm.io.write import take
+from recbole_decm.io.write import in_one_line, take
 from recbole_decm.parallel import group
 
 
@@ -199,7 +199,9 @@ def _own_tensorboard(logger):
     if group.rank():
         return _NoTensorBoard()
     logs = [Path(handler.baseFilename).stem for handler in logger.handlers if hasattr(handler, "baseFilename")]
-    return SummaryWriter(str(take("log_tensorboard", (logs or [f"model-{get_local_time()}"])[0])))
+    folder = take("log_tensorboard", (logs or [f"model-{get_local_time()}"])[0])
+    with in_one_line(folder):
+        return SummaryWriter(str(folder))
 
 
 class _NoTensorBoard:

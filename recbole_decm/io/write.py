@@ -38,7 +38,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         ResourceError: the place cannot be written to, or the disk is full.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
-    with _in_one_line(shown):
+    with in_one_line(shown):
         special = _leads_to_no_file(shown)
         folder = Path(tempfile.gettempdir()) if special else target.parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,9 +46,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
         _remove_orphans(folder)
         handle, name = _new_file(folder, start)
     try:
-        with _in_one_line(shown, only_the_disk=True):
+        with in_one_line(shown, only_the_disk=True):
             yield Path(name)
-        with _in_one_line(shown):
+        with in_one_line(shown):
             os.fsync(handle)
             if special:
                 with open(name, "rb") as source, shown.open("wb") as sink:
@@ -63,7 +63,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def _in_one_line(path: Path, what: str = "the file", only_the_disk: bool = False) -> Iterator[None]:
+def in_one_line(path: Path, what: str = "the file", only_the_disk: bool = False) -> Iterator[None]:
     """Raise what the system has against writing, or only that the disk takes no more, as a ResourceError."""
     try:
         yield
@@ -134,7 +134,8 @@ def scratch_folder(place: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the place cannot be written to, or the disk is full.
     """
-    with _in_one_line(place, "into it"), ExitStack() as owner:
+    new = not place.exists()
+    with in_one_line(place, "into it"), ExitStack() as owner:
         place.mkdir(parents=True, exist_ok=True)
         with _alone_in(place):
             _mend(place)
@@ -144,11 +145,14 @@ def scratch_folder(place: Path) -> Iterator[Path]:
         owner = owner.pop_all()
     with owner:
         try:
-            with _in_one_line(place, "into it", only_the_disk=True):
+            with in_one_line(place, "into it", only_the_disk=True):
                 yield work
         finally:
             if not (work / _MOVES).exists():  # else the renames that failed are for the next process
                 shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):
+                if new:
+                    place.rmdir()  # where nothing came into it
 
 
 @contextmanager
@@ -169,7 +173,7 @@ def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Pat
     _require_free(folders, overwrite)
     with scratch_folder(place) as work:
         yield [work / folder.name for folder in folders]
-        with _in_one_line(place, "into it"):
+        with in_one_line(place, "into it"):
             _sync(work)
             with _alone_in(place):
                 _require_free(folders, overwrite)
@@ -267,7 +271,7 @@ def take(folder: Path | str, stem: str, suffix: str = "") -> Path:
     """
     for number in count():
         path = Path(folder, f"{stem}{f'-{number}' if number else ''}{suffix}")
-        with _in_one_line(path), suppress(FileExistsError):
+        with in_one_line(path), suppress(FileExistsError):
             path.touch(exist_ok=False) if suffix else path.mkdir(parents=True)
             return path
     raise AssertionError("endless")

@@ -14,7 +14,7 @@ from recbole.utils import get_local_time
 from recbole_decm.config.keys import Role, having
 from recbole_decm.data.priors import known_genres
 from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
-from recbole_decm.io.write import make_folder, take
+from recbole_decm.io.write import in_one_line, make_folder, take
 from recbole_decm.training.checkpoint import (
     counters,
     encode,
@@ -83,17 +83,18 @@ class CheckpointMixin:
 
         if saved and self._resumed is None:
             self.saved_model_file = self._take_file()
-        try:
-            found = super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
-            self._fitted = True
-            return found
-        except KeyboardInterrupt as stop:
-            stop.args = (self._what_is_kept(),)
-            raise
-        finally:
-            self.tensorboard.close()  # RecBole leaves the writer open, and its thread at work
-            if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
-                self._taken.unlink()  # nothing was saved
+        with in_one_line(Path("log_tensorboard"), "into it", only_the_disk=True):
+            try:
+                found = super().fit(train_data, valid_data, verbose, saved, show_progress, after_validation)
+                self._fitted = True
+                return found
+            except KeyboardInterrupt as stop:
+                stop.args = (self._what_is_kept(),)
+                raise
+            finally:
+                if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
+                    self._taken.unlink()  # nothing was saved
+                self.tensorboard.close()  # RecBole leaves the writer open, and its thread at work
 
     def _what_is_kept(self) -> str:
         """What to say of a run that is stopped."""

@@ -1,0 +1,147 @@
+"""Kills at random times: nothing is lost, and the next run mends what is left."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.harness import LOGS, command, fork, snapshot
+from faults.kinds import DATA, QUIET, run
+
+SIMULATE = ("simulate", "--music=20", "--pgc-videos=40", "--pgc-music=20", "--out=made", "--name=a", "--overwrite")
+
+
+@dataclass
+class Killed:
+    """Kills of one command: in all, before its end, after which something was lost, and after which the next failed."""
+
+    total: int = 0
+    early: int = 0
+    lost: int = 0
+    broken: int = 0
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files and folders that no process owns."""
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if ".writing" in path.name]
+
+
+def same(folder: Path, kept: dict[str, str], name: str) -> bool:
+    """Whether a place is as it was."""
+    now = snapshot(folder)
+    return all(now.get(path) == content for path, content in kept.items() if path.startswith(name))
+
+
+class Simulate:
+    """A data set is replaced: it is the old or the new one."""
+
+    name = "simulate --overwrite"
+    first, again = (*SIMULATE, "--videos=60"), (*SIMULATE, "--videos=80")
+
+    def whole(self, folder: Path) -> bool:
+        sizes = [len((folder / "made" / n / f"{n}.user").read_bytes().splitlines()) for n in ("a", "a-pgc")]
+        return sizes in ([61, 41], [81, 41]) and (folder / "made" / "a" / "a.yaml").is_file()
+
+
+class Import:
+    """The same of an import."""
+
+    name = "import-released --overwrite"
+    first = again = (
+        *("import-released", "--ugc=raw/data_matching", "--pgc=raw/data_pgc", "--out=made", "--name=a", "--overwrite"),
+    )
+
+    def whole(self, folder: Path) -> bool:
+        found = [path for name in ("a", "a-pgc") for path in (folder / "made" / name).iterdir()]
+        return len(found) == 16 and all(path.stat().st_size for path in found)
+
+
+class Run:
+    """A run with a teacher: its result is the old or the new one, its checkpoints can be read."""
+
+    name = "run"
+    first = run("--result_file=result.json", model="DecCM")
+    again = run("--result_file=result.json", "--epochs=3", "--seed=7", model="DecCM")
+
+    def whole(self, folder: Path) -> bool:
+        import json
+
+        from recbole_decm.training.checkpoint import read_checkpoint
+
+        for path in (folder / "saved").rglob("*.pth"):
+            if path.stat().st_size:
+                read_checkpoint(path)
+        return json.loads((folder / "result.json").read_text())["model"] == "DecCM"
+
+
+class Recommend:
+    """Lists and an index: whole or not there."""
+
+    name = "recommend"
+    first = again = (
+        *("recommend", "model.pth", "--videos=videos.npy", "--k=3", *DATA[1:], *QUIET),
+        *("--index=flat", "--index-file=kept.index", "--out=lists.csv"),
+    )
+
+    def whole(self, folder: Path) -> bool:
+        return len((folder / "lists.csv").read_text().splitlines()) == 16
+
+
+class Benchmark:
+    """Cells: those that were finished stay."""
+
+    name = "benchmark"
+    first = again = ("benchmark", "spec.yaml", "--out=results")
+
+    def whole(self, folder: Path) -> bool:
+        import json
+
+        found = [json.loads(path.read_text()) for path in (folder / "results" / "cells").glob("*/cell.json")]
+        return all(cell["status"] == "done" for cell in found)
+
+
+KILLED: dict[str, Callable] = {kind.name: kind for kind in (Simulate, Import, Run, Recommend, Benchmark)}
+
+
+def campaign(
+    world: Path, place: Path, count: int, rng: random.Random, names: tuple = tuple(KILLED)
+) -> dict[str, Killed]:
+    """Kill each command ``count / len(names)`` times."""
+    results = {}
+    for name in names:
+        subject, found = KILLED[name](), Killed()
+        folder = place / subject.name.split()[0]
+        share = count // len(names) if name != "benchmark" else min(3, count // len(names))
+        if not share:
+            continue
+        shutil.copytree(world, folder)
+        start = time.monotonic()
+        child = fork(command(subject.first), folder)
+        assert child.wait(120) == 0, child.said()
+        lasts = time.monotonic() - start
+        kept = {
+            path: content for path, content in snapshot(folder).items() if not path.startswith(("made", "saved", *LOGS))
+        }
+        for path in ("result.json", "lists.csv", "results"):
+            kept = {name: content for name, content in kept.items() if not name.startswith(path)}
+        for _ in range(share):
+            child = fork(command(subject.again), folder)
+            ended = child.wait(rng.uniform(0, 1.1 * lasts))
+            if ended is None:
+                child.kill()
+            found.total += 1
+            found.early += ended is None
+            if not same(folder, kept, ""):
+                found.lost += 1
+            child = fork(command(subject.again), folder)
+            ended = child.wait(120)
+            if ended != 0 or not subject.whole(folder) or leftovers(folder):
+                found.broken += 1
+                print(f"{name}: the next run ends with {ended}, left {leftovers(folder)}: {child.said()[-500:]}")
+        results[name] = found
+        shutil.rmtree(folder)
+    return results
