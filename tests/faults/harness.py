@@ -7,6 +7,7 @@ the file or the key, and a disk as it was.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -42,6 +43,7 @@ class Case:
         sure: it must be refused; otherwise it may be good by chance, and then succeeds.
         writes: places, with what is below them, that may be new although the command fails.
         limit: bytes that a file may have, for a full disk.
+        read_only: nothing can be written or made, as on a disk that is mounted so.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Case:
     sure: bool = True
     writes: tuple[str, ...] = ()
     limit: int | None = None
+    read_only: bool = False
 
 
 @dataclass
@@ -152,10 +155,19 @@ def fork(work: Callable[[], int], folder: Path, limit: int | None = None) -> Chi
         os._exit(code)
 
 
-def command(arguments: tuple[str, ...]) -> Callable[[], int]:
+def forbid_writing(event: str, given: tuple) -> None:
+    """An audit hook, under which Python's own calls fail as they do on a disk that can only be read; for root, too."""
+    writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if (writes or event in ("os.mkdir", "os.rename", "os.remove")) and str(given[0]) != os.devnull:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(given[0]))
+
+
+def command(arguments: tuple[str, ...], read_only: bool = False) -> Callable[[], int]:
     """The work of a command line."""
 
     def work() -> int:
+        if read_only:
+            sys.addaudithook(forbid_writing)
         from recbole_decm.cli.main import main
 
         sys.argv = ["recbole-decm", *arguments]
@@ -170,7 +182,7 @@ def attempt(case: Case, world: Path, folder: Path) -> Found:
     case.prepare(folder)
     before = snapshot(folder)
     start = time.monotonic()
-    child = fork(command(case.arguments), folder, case.limit)
+    child = fork(command(case.arguments, case.read_only), folder, case.limit)
     code = child.wait(SECONDS)
     if code is None:
         child.kill()

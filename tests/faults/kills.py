@@ -57,7 +57,7 @@ class Import:
 
     def whole(self, folder: Path) -> bool:
         found = [path for name in ("a", "a-pgc") for path in (folder / "made" / name).iterdir()]
-        return len(found) == 16 and all(path.stat().st_size for path in found)
+        return len(found) == 17 and all(path.stat().st_size for path in found)
 
 
 class Run:

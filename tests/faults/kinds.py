@@ -46,7 +46,7 @@ def make_world(folder: Path) -> Path:
     np.save(folder / "videos.npy", rng.normal(size=(5, 6)).astype(np.float32))
     np.save(folder / "uploaders.npy", rng.dirichlet(np.ones(3), size=5).astype(np.float32))
     spec = {"models": ["Pop"], "datasets": [{"tiny": {"dataset": "tiny", "data_path": "data"}}], "seeds": [1]}
-    spec |= {"config": {"epochs": 1, "topk": [5]}, "main_metric": "ndcg@5"}
+    spec |= {"config": {"epochs": 1, "topk": [5], "valid_metric": "NDCG@5"}, "main_metric": "ndcg@5"}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
     (folder / "space.yaml").write_text("learning_rate: {low: 1e-4, high: 1e-2, log: true}\n")
     (folder / "precious.txt").write_text("not to be lost")
@@ -91,7 +91,8 @@ def keys(rng: random.Random) -> Iterator[Case]:
     """All keys, wrong types and ranges; then keys that do not exist."""
     for key, values in SURE.items():
         for value in values:
-            yield Case("keys", f"{key}={value}", run(f"--{key}={value}"), (key,))
+            names = (key, "tiny.train.inter") if key == "USER_ID_FIELD" else (key,)
+            yield Case("keys", f"{key}={value}", run(f"--{key}={value}"), names)
     for text in ("--nokey=1", "--epoch=1", "--=1", "epochs=1", "--epochs", "-e", "--a.b=1"):
         yield Case("keys", text, run(text), ("nokey", "epoch", "--", "command line"))
     named = known_keys()
@@ -475,7 +476,14 @@ def specifications(rng: random.Random) -> Iterator[Case]:
     for key, values in wrong.items():
         for value in values:
             change = partial(specified, change=replaced(key, value))
-            yield Case("specifications", f"{key}: {value!r}", command, ("spec.yaml", key), change, writes=("results",))
+            yield Case(
+                "specifications",
+                f"{key}: {value!r}",
+                command,
+                ("spec.yaml", "specification,", key),
+                change,
+                writes=("results",),
+            )
     for title, content in YAMLS.items():
         change = partial(put, name="spec.yaml", content=content)
         yield Case("specifications", title, command, ("spec.yaml",), change)
@@ -487,7 +495,7 @@ def specifications(rng: random.Random) -> Iterator[Case]:
     while True:
         key, value = rng.choice(["models", "datasets", "seeds", "config", "main_metric"]), rng.choice(VALUES[:13])
         change = partial(specified, change=replaced(key, {"x": [value, None]}))
-        yield Case("specifications", f"{key}: {value!r}", command, ("spec.yaml", key), change)
+        yield Case("specifications", f"{key}: {value!r}", command, ("spec.yaml", "specification,", key), change)
 
 
 # --- what recommend reads ---
@@ -497,7 +505,15 @@ def queries(rng: random.Random) -> Iterator[Case]:
     videos = (*base, "--videos=videos.npy")
     for title, content in {**matrices(5, 6), "another width": npy((5, 7), "f4")}.items():
         change = partial(put, name="videos.npy", content=content)
-        yield Case("queries", f"videos: {title}", videos, ("videos.npy",), change, sure=title != "no rows")
+        yield Case(
+            "queries",
+            f"videos: {title}",
+            videos,
+            ("videos.npy",),
+            change,
+            sure=title not in ("no rows", "too few rows"),
+            writes=("lists.csv",),
+        )
     for title, content in {**matrices(5, 3), "no probabilities": npy((5, 3), "f4", 0.9)}.items():
         change = partial(put, name="uploaders.npy", content=content)
         names = ("uploaders",)
@@ -623,8 +639,11 @@ def disks(rng: random.Random) -> Iterator[Case]:
         "evaluate": (COMMANDS["evaluate"], ("output", "saved", "log")),
     }
     for title, (command, found) in commands.items():
+        change = partial(remove, name="kept.index") if "--index=flat" in command else nothing
+        if title not in ("output", "evaluate"):
+            found_or_log = (*found, "log")
+            yield Case("disks", f"{title}, read-only", command, found_or_log, change, read_only=True)
         for limit in (0, 60, 2_000):
-            change = partial(remove, name="kept.index") if "--index=flat" in command else nothing
             yield Case(
                 "disks",
                 f"{title}, {limit} bytes",
