@@ -4,6 +4,7 @@
 # make docs  the documentation as a site, in build/site
 # make pythons PYTHONS="python3.10 python3.12"  the README's installation, a short run and fast tests on each
 # make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
+# make faults 1,000 bad inputs and 50 kills at random times, each counted (a quarter of an hour)
 # make bench-distributed  two processes against two threads
 
 VENV ?= .venv
@@ -11,7 +12,7 @@ PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
 BIN := $(VENV)/bin
 
-.PHONY: run test check docs pythons bench bench-distributed clean
+.PHONY: run test check docs pythons bench bench-distributed faults clean
 
 run: $(VENV)/.installed
 	$(BIN)/recbole-decm first-look
@@ -33,6 +34,9 @@ pythons:
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/suite.py
+
+faults: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/campaign.py --inputs 1000 --kills 50
 
 bench-distributed: $(VENV)/.installed
 	$(BIN)/python benchmarks/distributed.py

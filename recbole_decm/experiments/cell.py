@@ -11,7 +11,7 @@ import numpy as np
 
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.experiments import per_video
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import replacing, write_text
 from recbole_decm.training.provenance import versions
 from recbole_decm.training.run import Trained, end_run, evaluations, fit, start_run
 
@@ -51,7 +51,8 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         **_cost(trained),
     }
     curves = {"losses": _columns(trained.trainer.epoch_terms), "valid": _columns(trained.trainer.validations)}
-    np.savez_compressed(folder / "videos.npz", **arrays)  # type: ignore[arg-type]
+    with replacing(folder / "videos.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     write_text(folder / "curves.json", json.dumps(curves) + "\n")
     write_text(folder / "cell.json", json.dumps(content, indent=2) + "\n")
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,7 +22,7 @@ from recbole_decm.experiments.spec import Search, Specification, distributions_o
 from recbole_decm.experiments.worker import call
 from recbole_decm.io.csv_text import csv_text
 from recbole_decm.io.digest import of_texts
-from recbole_decm.io.write import write_text
+from recbole_decm.io.write import scratch_folder, write_text
 from recbole_decm.report.results import row_of
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def run_here(
     Args:
         tested: False to train alone.
     """
-    with TemporaryDirectory(prefix="recbole-decm-") as scratch:
+    with scratch_folder(Path(gettempdir())) as scratch:
         for cell in cells:
             on_start(cell)
-            path = Path(scratch, "cell.json")
+            path = scratch / "cell.json"
             job = cell.job(path.parent, {}, tested)
             error = call(job["call"], job["kwargs"], quiet=True)
             yield cell, folder.failed({}, error) if error else json.loads(path.read_text(encoding="utf-8"))
