@@ -92,7 +92,7 @@ class Recommend:
 
 
 class Benchmark:
-    """Cells: those that were finished stay."""
+    """A new folder: cells that are there are whole, and the same command goes on."""
 
     name = "benchmark"
     first = again = ("benchmark", "spec.yaml", "--out=results")
@@ -129,6 +129,7 @@ def campaign(
         for path in ("result.json", "lists.csv", "results"):
             kept = {name: content for name, content in kept.items() if not name.startswith(path)}
         for _ in range(share):
+            shutil.rmtree(folder / "results", ignore_errors=True)
             child = fork(command(subject.again), folder)
             ended = child.wait(rng.uniform(0, 1.1 * lasts))
             if ended is None:
