@@ -23,16 +23,6 @@ from recbole_decm.report.results import FORMAT_VERSION, require_format
 
 SPECIFICATION = "specification.yaml"
 RUNNING = ".running"
-_EMPTY: dict[str, Any] = {
-    "metrics": {},
-    "seconds": {},
-    "peak_memory_mb": None,
-    "epochs": None,
-    "train_pairs": None,
-    "versions": {},
-    "genres": None,
-    "popularity": None,
-}
 _SPARE_BYTES = 200 * 2**20
 _CELL_BYTES = 2**20
 
@@ -103,8 +93,8 @@ def read_cell(out: Path, key: str) -> dict[str, Any] | None:
 
 
 def failed(note: dict[str, Any], error: str) -> dict[str, Any]:
-    """The content of ``cell.json`` of a cell that failed."""
-    return {**note, "status": "failed", "error": error, **_EMPTY}
+    """The content of ``cell.json`` of a cell that failed: no results."""
+    return {**note, "status": "failed", "error": error}
 
 
 def stands(cell: dict[str, Any] | None, hashes: dict[str, str]) -> bool:
