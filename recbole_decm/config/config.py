@@ -126,7 +126,7 @@ class DecCMConfig(Config):
             missing = "model" if model is None else "dataset"
             raise ConfigError(f"{missing}: expected a name, found none. Give --{missing}=NAME.")
         dataset = str(dataset)
-        if Path(dataset).name != dataset or len(os.fsencode(dataset)) > LONGEST_NAME:
+        if dataset in ("", "..") or Path(dataset).name != dataset or len(os.fsencode(dataset)) > LONGEST_NAME:
             raise ConfigError(
                 f"dataset: expected the name of a folder, at most {LONGEST_NAME} bytes long, found '{dataset[:80]}'. "
                 "Give the folder that holds it as --data_path=DIR."

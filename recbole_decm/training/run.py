@@ -148,12 +148,12 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
         # A cached teacher and a fresh one lead to the same student.
         init_seed(config["seed"], config["reproducibility"])
     trainer = trainer_class(config)(config, model)
+    if config["checkpoint"]:
+        trainer.resume_checkpoint(config["checkpoint"])
     if not config.share.rank:
         trainer.provenance = provenance(config)
         read = {"teacher": path, "checkpoint": config["checkpoint"]}
         trainer.provenance["digests"] |= {name: of_files([Path(file)]) for name, file in read.items() if file}
-    if config["checkpoint"]:
-        trainer.resume_checkpoint(config["checkpoint"])
     with timed(seconds, "train"):
         score, result = trainer.fit(splits.train, splits.valid, saved=saved, show_progress=config["show_progress"])
     return Trained(config, model, trainer, splits, float(score), plain_metrics(result), seconds=seconds, values=values)

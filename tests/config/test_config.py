@@ -99,3 +99,44 @@ def test_plain_holds_no_objects(planted):
             check(entry)
 
     check(make_config("DecCM", planted).plain())
+
+
+@pytest.mark.parametrize("name", ["../planted", "a/b", "/tmp", ".", "..", "", "x" * 201])
+def test_a_data_set_is_named_without_a_path(planted, name):
+    with pytest.raises(ConfigError, match="dataset: expected the name of a folder, at most 200 bytes long, found"):
+        make_config("BPR", planted, dataset=name)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("SASRec", "model: SASRec predicts what follows in a history of tracks"),
+        ("XGBoost", "model: XGBoost is trained and evaluated in ways of its own"),
+        ("LightGBM", "model: LightGBM is trained and evaluated in ways of its own"),
+        ("KGAT", "model: KGAT learns from a knowledge graph"),
+    ],
+)
+def test_models_of_kinds_that_cannot_run_here_say_why(planted, model, message):
+    with pytest.raises(ConfigError, match=f"{message}.*Choose one of DecCM"):
+        make_config(model, planted)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"metrics": ["AUC"], "valid_metric": "AUC"},
+            "metrics: expected metrics of a ranking, such as NDCG, found 'AUC'",
+        ),
+        ({"metrics": ["LogLoss"], "valid_metric": "LogLoss"}, "metrics: expected metrics of a ranking"),
+        ({"normalize_field": ["age"], "normalize_all": True}, "normalize_field, normalize_all: expected one"),
+        ({"load_col": {"item": ["a"]}, "unload_col": {"item": ["b"]}}, "found both for item"),
+        ({"train_neg_sample_args": {"dynamic": True}}, r"train_neg_sample_args.candidate_num: expected at least 1"),
+        ({"train_neg_sample_args": None}, "train_neg_sample_args: expected negatives to draw"),
+        ({"train_neg_sample_args": {"distribution": "none"}}, "train_neg_sample_args: expected negatives to draw"),
+        ({"benchmark_filename": None, "eval_args": {"split": None}}, "eval_args.split: expected a split"),
+    ],
+)
+def test_values_that_do_not_go_together(planted, values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config("BPR", planted, **values)

@@ -49,6 +49,11 @@ def test_bad_arguments(arguments, message):
         ("a: [1", "expected YAML"),
         ("- a\n- b\n", "expected 'key: value' lines, found a list"),
         ("epochs: 1\nepochs: 2\n", "key 'epochs' appears twice"),
+        ("? [a, b]\n: 1\n", r"a key is a name, not \['a', 'b'\]"),
+        ("a: {[b]: 1}\n", r"a key is a name, not \['b'\]"),
+        ("a: 2024-99-99\n", "expected YAML, but month must be in"),
+        ("a: " + "[" * 5000, "nested too deep"),
+        ("a: " + "{b: " * 5000, "nested too deep"),
     ],
 )
 def test_bad_config_file(tmp_path, text, message):
@@ -61,3 +66,13 @@ def test_bad_config_file(tmp_path, text, message):
 def test_shipped_config_files_are_found_from_any_folder():
     assert find_config_file("properties/overall.yaml") == find_config_file("overall.yaml")
     assert find_config_file("overall.yaml").is_file()
+
+
+def test_a_deeply_nested_argument_is_a_text():
+    text = "[" * 5000 + "x"
+    assert parse_value(text) == text
+
+
+def test_a_name_that_is_too_long_for_the_system():
+    with pytest.raises(ConfigError, match="expected a YAML file, but File name too long"):
+        read_yaml(find_config_file("x" * 300))

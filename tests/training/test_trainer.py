@@ -151,3 +151,15 @@ def test_a_file_in_place_of_the_checkpoint_folder(planted):
     Path("taken").write_text("")
     with pytest.raises(ConfigError, match="checkpoint_dir: expected a folder to write to, but taken: File exists"):
         run_config(make_config("CMVAE", planted, epochs=0, checkpoint_dir="taken"))
+
+
+def test_stopping_step_counts_validations_that_are_worse():
+    """What docs/keys.md says of RecBole's rule: one more than stopping_step, and an equal score counts as better."""
+    from recbole.utils import early_stopping
+
+    best, worse, stopped, kept = -float("inf"), 0, [], []
+    for score in (0.5, 0.5, 0.4, 0.3, 0.2):
+        best, worse, stop, better = early_stopping(score, best, worse, max_step=2)
+        stopped.append(stop)
+        kept.append(better)
+    assert kept == [True, True, False, False, False] and stopped == [False, False, False, False, True]
