@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from recbole_decm.cli.options import DEFAULT_SHARES, fields_option, plain_name, shares_option
+from recbole_decm.cli.options import DEFAULT_SHARES, PGC_SHARES, fields_option, plain_name, shares_option
 from recbole_decm.data.importers.tables import USUAL
 
 _TABLE = click.Path(path_type=Path, dir_okay=False)
-PGC_SHARES = (0.9, 0.1)
 
 
 @click.command("import-table")
@@ -60,16 +59,16 @@ def import_table_command(
     Row i of a .npy file belongs to row i of the side's table (of --pairs, where the side has none), or to the id i
     where ids are numbers. A row of NaN is a missing field.
     """
-    from recbole_decm.data.importers.assemble import Tables, read_collection
+    from recbole_decm.data.importers.assemble import Parts, Tables, read_collection
     from recbole_decm.data.importers.collection import write_collections
 
     shared: dict[str, Any] = {"columns": column, "genre_separator": genre_separator, "own_sound": own_sound}
     tables = Tables(video_features, music_features, pairs, videos, music, **shared)
-    data, notes = read_collection(tables, split or DEFAULT_SHARES, seed, draw=split is not None, group=group)
+    data, notes = read_collection(tables, Parts(split or DEFAULT_SHARES, seed, split is not None, group))
     professional, pgc_notes = None, ["no professional pairs: the data set says teacher: none"]
     if pgc_pairs or pgc_video_features:
         pgc = Tables(pgc_video_features, pgc_music_features, pgc_pairs, pgc_videos, pgc_music, **shared)
-        professional, pgc_notes = read_collection(pgc, PGC_SHARES, seed)
+        professional, pgc_notes = read_collection(pgc, Parts(PGC_SHARES, seed))
     folder = write_collections(data, professional, out, name, "Imported by recbole-decm import-table.", overwrite)
     click.echo("\n".join([f"{folder}:", *(f"  {note}" for note in notes)]))
     click.echo("\n".join([f"{folder}-pgc:", *(f"  {note}" for note in pgc_notes)]))

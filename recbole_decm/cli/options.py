@@ -82,6 +82,7 @@ def _shares(_ctx: object, _param: object, value: str | None) -> tuple[float, ...
 
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
+PGC_SHARES = (0.9, 0.1)
 shares_option = click.option(
     "--split", callback=_shares, help="Shares of train, valid and test.  [default: 0.8,0.1,0.1, where no column tells]"
 )

@@ -10,6 +10,8 @@ import pandas as pd
 from recbole_decm.errors import ConfigError, DataError
 
 PARTS = ("train", "valid", "test")
+EXTRA = "test_"
+"""What the name of a further test set begins with, where it stands beside those parts."""
 
 
 def check_shares(shares: Sequence[float], what: str = "--split") -> tuple[float, ...]:

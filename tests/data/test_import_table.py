@@ -91,6 +91,28 @@ def test_a_split_of_the_table_is_kept_and_a_drawn_one_hangs_on_the_seed_alone(ma
     assert sorted(map(len, groups)) == [1, 1, 1] and len(set.union(*groups)) == 3
 
 
+def test_further_test_sets_of_the_split_column_are_written_and_named(made):
+    table = pd.read_csv("pairs.csv").assign(split=["train"] * 8 + ["valid"] * 2 + ["test"] * 2)
+    further = table[-2:].assign(split="test_do")  # one chose the same track again, the other another one
+    further.iloc[1, 1] = "m4"
+    pd.concat([table, further, further[:1], table[:1]]).to_csv("pairs.csv", index=False)
+    table[["clip"]].to_csv("videos.csv", index=False)
+    options = f"{BASIC} {FEATURES} --videos videos.csv --overwrite"
+    said = import_table(options.replace("--split 0.5,0.25,0.25", ""))
+    assert "16 pairs; dropped 2 that stand there twice" in said
+    assert "split as the table says: 8 train, 2 valid, 2 test, 2 test_do" in said
+    assert columns("do.inter", "video_id", "music_id").to_numpy().tolist() == [["v10", "m0"], ["v11", "m4"]]
+    assert yaml.safe_load(Path("d/mine/mine.yaml").read_text())["extra_tests"] == ["do"]
+    quick = {"metrics": ["NDCG"], "topk": [2], "valid_metric": "NDCG@2", "epochs": 1}
+    assert "ndcg@2" in run_quick("CMVAE", Path("d"), "mine", **quick)["test_do_result"]
+    said = import_table(options)  # drawn anew, the further rows are no pairs of theirs
+    assert "dropped 3 of further test sets, since the parts are drawn anew, such as 'v10'" in said
+    assert not Path("d/mine/mine.do.inter").exists()
+    table.assign(split=["train"] * 8 + ["valid"] * 2 + ["test_valid"] * 2).to_csv("pairs.csv", index=False)
+    with pytest.raises(DataError, match="expected train, valid, test or test_NAME, found 'test_valid'"):
+        import_table(options.replace("--split 0.5,0.25,0.25", ""))
+
+
 def test_what_is_dropped_is_counted_with_its_reason(made):
     visual = VISUAL.copy()
     visual[3] = np.nan

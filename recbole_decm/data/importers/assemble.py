@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from recbole_decm.data.importers.collection import Collection, Rows, Side
 from recbole_decm.data.importers.tables import USUAL, read_table, texts, vectors
 from recbole_decm.data.importers.tables import genres as genres_of
-from recbole_decm.data.splits import PARTS, split_rows
+from recbole_decm.data.splits import EXTRA, PARTS, split_rows
 from recbole_decm.errors import ConfigError, DataError, suggest
 from recbole_decm.io.npy import missing_rows, open_matrix
 
@@ -42,15 +42,69 @@ class Tables:
     own_sound: bool = False
 
 
-def read_collection(
-    tables: Tables, shares: Sequence[float], seed: int, *, draw: bool = False, group: str | None = None
-) -> tuple[Collection, list[str]]:
-    """Read and check the tables of a data set.
+@dataclass(frozen=True)
+class Frames:
+    """Tables in memory, and the features of their rows.
 
-    Args:
+    Attributes:
+        pairs: ``video_id`` and ``music_id``, and what else is known of a pair.
+        videos, music: one row for each id; ``attrs["place"]`` says where they come from.
+        video_features, music_features: field -> the vectors of these rows.
+    """
+
+    pairs: pd.DataFrame
+    videos: pd.DataFrame
+    music: pd.DataFrame
+    video_features: Mapping[str, Rows]
+    music_features: Mapping[str, Rows]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How pairs are split.
+
+    Attributes:
         shares: of the parts, where the pairs have no ``split`` of their own.
+        seed: of the draw.
         draw: draw the parts even where they have.
         group: a column of any of the tables; rows that share its value share a part.
+    """
+
+    shares: Sequence[float]
+    seed: int
+    draw: bool = False
+    group: str | None = None
+
+    def of_table(self, pairs: pd.DataFrame) -> bool:
+        """Whether the pairs keep the parts that they have."""
+        return "split" in pairs and not self.draw and self.group is None
+
+
+def read_collection(tables: Tables, parts: Parts) -> tuple[Collection, list[str]]:
+    """Read and check the tables of a data set.
+
+    Returns:
+        The data; and what was read, dropped and why, in lines for people.
+
+    Raises:
+        DataError, ConfigError: what cannot be used, with the file and the row or column.
+    """
+    meant = {name: key for key, usual in USUAL.items() for name in (*usual, tables.columns.get(key, key))}
+    parts = replace(parts, group=meant.get(parts.group or "", parts.group))  # a column goes by its meaning from here on
+    pairs, videos, music = _frames(tables)
+    sides = [
+        _features("video_id", videos, tables.video_features),
+        _features("music_id", music, tables.music_features),
+    ]
+    videos, music = (
+        frame.drop(columns=[name for name in files.values() if name in frame])
+        for frame, files in ((videos, tables.video_features), (music, tables.music_features))
+    )
+    return assemble(Frames(pairs, videos, music, *sides), parts, tables.genre_separator)
+
+
+def assemble(frames: Frames, parts: Parts, genre_separator: str | None = None) -> tuple[Collection, list[str]]:
+    """A data set of tables in memory: what has features, in the parts of its pairs.
 
     Returns:
         The data; and what was read, dropped and why, in lines for people.
@@ -59,17 +113,14 @@ def read_collection(
         DataError, ConfigError: what cannot be used, with the file and the row or column.
     """
     notes: list[str] = []
-    meant = {name: key for key, usual in USUAL.items() for name in (*usual, tables.columns.get(key, key))}
-    group = meant.get(group or "", group)  # a column goes by its meaning from here on
-    pairs, videos, music = _frames(tables)
-    video_side = _side("video_id", videos, tables.video_features, notes)
-    music_side = _side("music_id", music, tables.music_features, notes)
-    pairs = _known_pairs(pairs, video_side, music_side, notes)
-    pairs["split"] = _parts(pairs, videos, music, shares, seed, draw, group, notes)
+    videos, music = frames.videos, frames.music
+    video_side = _side("video_id", videos, frames.video_features, notes)
+    music_side = _side("music_id", music, frames.music_features, notes)
+    pairs = _split(frames, parts, video_side, music_side, notes)
     videos = videos[videos["video_id"].isin(video_side.ids)]
     music = music[music["music_id"].isin(music_side.ids)]
     uploaders = _uploaders(pairs, videos)
-    genres = genres_of(music["genre"], tables.genre_separator) if "genre" in music else None
+    genres = genres_of(music["genre"], genre_separator) if "genre" in music else None
     if genres is None:
         notes.append("no genres: models that adjust for them cannot be trained, those that match content alone can")
     elif uploaders is None:
@@ -124,23 +175,29 @@ def _side_frame(frame: pd.DataFrame, key: str, own: Path | None, pairs: Path | N
     return frame
 
 
-def _side(key: str, frame: pd.DataFrame, files: Mapping[str, str], notes: list[str]) -> Side:
-    """The rows of a side that have at least one field, their features, and the columns that mean nothing here."""
+def _features(key: str, frame: pd.DataFrame, files: Mapping[str, str]) -> dict[str, Rows]:
+    """The vectors of a table's rows, from files and from its own columns."""
     if not files:
         raise ConfigError(f"--{key[:5]}-features: expected FIELD=FILE.npy or FIELD=COLUMN, found none.")
     ids, place = frame[key].to_numpy(), frame.attrs["place"]
-    features, missing = {}, []
+    features = {}
     for name, source in files.items():
         if source.endswith(".npy"):
             matrix = open_matrix(Path(source), f"'{name}' vectors")
-            rows, where = _rows_of(ids, frame, matrix, source), source
+            features[name] = Rows(matrix, _rows_of(ids, frame, matrix, source), source)
         elif source in frame:
-            matrix, rows, where = vectors(frame[source], f"{place}, column '{source}'"), np.arange(len(frame)), place
+            matrix = vectors(frame[source], f"{place}, column '{source}'")
+            features[name] = Rows(matrix, np.arange(len(frame)), place)
         else:
             names = ", ".join(map(str, frame.columns))
             raise ConfigError(f"{name}={source}: expected a .npy file or a column of {place}, which has {names}.")
-        features[name] = Rows(matrix, rows)
-        missing.append(missing_rows(matrix, name, where)[rows])
+    return features
+
+
+def _side(key: str, frame: pd.DataFrame, features: Mapping[str, Rows], notes: list[str]) -> Side:
+    """The rows of a side that have at least one field, their features, and the columns that mean nothing here."""
+    ids, place = frame[key].to_numpy(), frame.attrs["place"]
+    missing = [missing_rows(rows.matrix, name, rows.place)[rows.rows] for name, rows in features.items()]
     without = np.logical_and.reduce(missing)
     shown = [f"{name} {rows.matrix.shape[1]:,}" for name, rows in features.items()]
     what = "videos" if key == "video_id" else "tracks"
@@ -151,9 +208,9 @@ def _side(key: str, frame: pd.DataFrame, files: Mapping[str, str], notes: list[s
     if without.any():
         line += f"; dropped {without.sum():,} without any features, such as '{ids[without][0]}'"
     notes.append(line)
-    own = {"video_id", "music_id", "uploader_id", "genre", "split", *files.values()}
+    own = {"video_id", "music_id", "uploader_id", "genre", "split"}
     columns = frame[[name for name in frame.columns if name not in own]][~without]
-    kept = {name: Rows(rows.matrix, rows.rows[~without]) for name, rows in features.items()}
+    kept = {name: rows._replace(rows=rows.rows[~without]) for name, rows in features.items()}
     return Side(ids[~without], kept, columns)
 
 
@@ -170,48 +227,64 @@ def _rows_of(ids: np.ndarray, frame: pd.DataFrame, matrix: np.ndarray, source: s
     )
 
 
-def _known_pairs(pairs: pd.DataFrame, videos: Side, music: Side, notes: list[str]) -> pd.DataFrame:
+def _split(frames: Frames, parts: Parts, videos: Side, music: Side, notes: list[str]) -> pd.DataFrame:
+    """The pairs whose two sides are known, each once in its part: ``video_id``, ``music_id``, ``split`` and others."""
+    pairs = frames.pairs
+    named = _named_parts(pairs["split"]) if "split" in pairs else None
+    if named is not None:
+        pairs = pairs.assign(split=named)
+    again_by, extra = ["video_id", "music_id"], None
+    if named is not None and parts.of_table(pairs):
+        again_by.append("split")  # a pair may stand in a further test set, too
+    elif named is not None:
+        extra = named.str.startswith(EXTRA)
     no_video, no_music = ~pairs["video_id"].isin(videos.ids), ~pairs["music_id"].isin(music.ids)
-    again = pairs.duplicated(["video_id", "music_id"]) & ~no_video & ~no_music
+    left = ~no_video & ~no_music & (True if extra is None else ~extra)
+    again = pd.Series(False, pairs.index)
+    again[left] = pairs[left].duplicated(again_by)
     line = f"{len(pairs):,} pairs"
     for bad, key, why in (
         (no_video, "video_id", "whose video is not there or has no features"),
         (no_music & ~no_video, "music_id", "whose track is not there or has no features"),
         (again, "video_id", "that stand there twice"),
+        (extra, "video_id", "of further test sets, since the parts are drawn anew"),
     ):
-        if bad.any():
+        if bad is not None and bad.any():
             line += f"; dropped {bad.sum():,} {why}, such as '{pairs[key][bad].iloc[0]}'"
     notes.append(line)
-    pairs = pairs[~(no_video | no_music | again)]
+    pairs = pairs[left & ~again]
     if pairs.empty:
         raise DataError(f"{line}: expected at least one pair, found none left.")
-    return pairs.copy()
+    return pairs.assign(split=_parts(pairs, frames, parts, notes))
 
 
-def _parts(
-    pairs: pd.DataFrame,
-    videos: pd.DataFrame,
-    music: pd.DataFrame,
-    shares: Sequence[float],
-    seed: int,
-    draw: bool,
-    group: str | None,
-    notes: list[str],
-) -> np.ndarray:
-    if "split" in pairs and not draw and group is None:
-        names = pairs["split"].map(str).str.strip().str.lower().map(_PARTS)
-        if names.isna().any():
-            bad = pairs["split"][names.isna()].iloc[0]
-            raise DataError(f"split: expected train, valid or test, found {bad!r}. Drop the column, or give --split.")
-        missing = sorted({"train", "valid"} - set(names))
+def _named_parts(cells: pd.Series) -> pd.Series:
+    """The parts that a column names: ours, or ``test_NAME`` of a further test set."""
+    texts = cells.map(str).str.strip().str.lower()
+    names = texts.map(_PARTS).where(~texts.str.fullmatch(f"{EXTRA}[a-z0-9_]+"), texts)
+    taken = names.isin([f"{EXTRA}{part}" for part in PARTS])
+    if (names.isna() | taken).any():
+        bad = cells[names.isna() | taken].iloc[0]
+        raise DataError(
+            f"split: expected train, valid, test or test_NAME, found {bad!r}. Drop the column, or give --split."
+        )
+    return names
+
+
+def _parts(pairs: pd.DataFrame, frames: Frames, parts: Parts, notes: list[str]) -> np.ndarray:
+    if parts.of_table(pairs):
+        missing = sorted({"train", "valid"} - set(pairs["split"]))
         if missing:
             raise DataError(f"split: expected pairs of train and valid, found none of {', '.join(missing)}.")
-        found, how = names.to_numpy(), "split as the table says"
+        found, how = pairs["split"].to_numpy(), "split as the table says"
     else:
-        found = split_rows(len(pairs), shares, seed, None if group is None else _groups(pairs, videos, music, group))
+        seed, group = parts.seed, parts.group
+        groups = None if group is None else _groups(pairs, frames.videos, frames.music, group)
+        found = split_rows(len(pairs), parts.shares, seed, groups)
         how = f"split at random, seed {seed}" if group is None else f"split by '{group}', seed {seed}"
     counts = pd.Series(found).value_counts()
-    notes.append(f"{how}: " + ", ".join(f"{counts[part]:,} {part}" for part in PARTS if part in counts))
+    order = [*PARTS, *sorted(name for name in counts.index if name.startswith(EXTRA))]
+    notes.append(f"{how}: " + ", ".join(f"{counts[part]:,} {part}" for part in order if part in counts))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from recbole_decm.data.priors import genre_membership, genre_vocabulary
-from recbole_decm.data.splits import PARTS
+from recbole_decm.data.splits import EXTRA, PARTS
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.atomic import Format, write_atomic
 from recbole_decm.io.npy import write_blocks
@@ -29,10 +29,12 @@ class Rows(NamedTuple):
     Attributes:
         matrix: (R, F).
         rows: (N,) int64.
+        place: where they come from, for messages.
     """
 
     matrix: np.ndarray
     rows: np.ndarray
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ class Collection:
 
     Attributes:
         videos, music: the two sides.
-        pairs: ``video_id``, ``music_id`` and ``split`` (of ``train``, ``valid``, ``test``).
+        pairs: ``video_id``, ``music_id`` and ``split`` (of ``train``, ``valid``, ``test``, and ``test_NAME`` for a
+            further test set NAME).
         uploaders: (V,) str, the uploader of each video, empty where unknown; None where none is known.
         genres: the genres of each track; None where none is known.
+        texts: further files of the data set, by name.
     """
 
     videos: Side
@@ -69,6 +73,7 @@ class Collection:
     pairs: pd.DataFrame
     uploaders: np.ndarray | None = None
     genres: Sequence[Sequence[str]] | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_collections(
@@ -139,7 +144,9 @@ def write_collection(
             _write_features(folder / f"{name}.{key}.npy", vectors)
     for part, rows in data.pairs.groupby("split"):
         columns = {f"{key}:token": rows[key].to_numpy() for key in ("video_id", "music_id")}
-        write_atomic(folder / f"{name}.{part}.inter", columns, form=form)
+        write_atomic(folder / f"{name}.{part.removeprefix(EXTRA)}.inter", columns, form=form)
+    for file, text in data.texts.items():
+        write_text(folder / file, text)
     write_text(folder / f"{name}.yaml", _yaml(data, name, origin, form, teacher, professional))
 
 
@@ -169,7 +176,7 @@ def _atomic(columns: pd.DataFrame) -> dict[str, Sequence | np.ndarray]:
 
 
 def _write_features(path: Path, vectors: Rows) -> None:
-    matrix, rows = vectors
+    matrix, rows, _ = vectors
     blocks = (matrix[rows[start : start + _BLOCK_ROWS]] for start in range(0, len(rows), _BLOCK_ROWS))
     dtype = np.dtype(np.float16 if matrix.dtype == np.float16 else np.float32)
     write_blocks(path, blocks, (len(rows), matrix.shape[1]), dtype)
@@ -181,6 +188,9 @@ def _yaml(data: Collection, name: str, origin: str, form: Format, teacher: bool,
     metrics = ["Recall", "NDCG", "MRR", *(["GenreKL", "MajorityShare"] if with_priors else [])]
     cuts = [cut for cut in (5, 10, 20) if cut <= len(data.music)] or [len(data.music)]
     values: dict[str, object] = {"benchmark_filename": parts}
+    extra = sorted({part.removeprefix(EXTRA) for part in data.pairs["split"]} - {*PARTS})
+    if extra:
+        values["extra_tests"] = extra
     for key, side, one in (("video", data.videos, "visual"), ("music", data.music, "acoustic")):
         fields = list(side.features)
         if len(fields) > 1:
