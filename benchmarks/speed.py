@@ -27,8 +27,7 @@ import torch
 from recbole.config import Config
 from recbole.data import data_preparation
 from recbole.data.dataset import Dataset
-from recbole.evaluator import Collector
-from recbole.utils import init_seed
+from recbole.utils import get_trainer, init_seed
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -103,9 +102,7 @@ def with_recboles_data(model: str, dataset: str, folder: Path, **values):
     init_seed(config["seed"], config["reproducibility"])
     train, _, test = data_preparation(config, Dataset(config))
     network = make_model(config, train._dataset).to(config["device"])
-    trainer = trainer_class(config)(config, network)
-    trainer.eval_collector = Collector(config)
-    return trainer, train, test
+    return get_trainer(config["MODEL_TYPE"], config["model"])(config, network), train, test
 
 
 def rounds(
@@ -144,7 +141,7 @@ def _turn(epoch: int, turn: float) -> tuple[float, float]:
     trainer.eval_collector.data_collect(train)
     pairs, videos = len(train.dataset), len(set(test.dataset.inter_feat["video_id"].tolist()))
     training = _seconds_a_call(lambda: trainer._train_epoch(train, epoch), turn)
-    return pairs / training, videos / _seconds_a_call(lambda: evaluate(trainer, test), turn)
+    return pairs / training, videos / _seconds_a_call(lambda: trainer.evaluate(test, load_best_model=False), turn)
 
 
 def _seconds_a_call(action: Callable[[], object], at_least: float) -> float:
@@ -164,13 +161,6 @@ def _against_floor() -> dict[str, float]:
 def times_faster(found: dict, name: str, key: str) -> list[float]:
     """How many times DecCM's rate another model's is, in every round, sorted."""
     return sorted(ours / theirs for ours, theirs in zip(found[OURS][key], found[name][key], strict=True))
-
-
-def evaluate(trainer, loader) -> None:
-    if hasattr(loader, "positive_weights"):
-        trainer.evaluate(loader, load_best_model=False)
-    else:  # RecBole's loader: RecBole's evaluation
-        super(type(trainer).__mro__[1], trainer).evaluate(loader, load_best_model=False)
 
 
 def measure(videos: int, music: int, repeats: int, threads: int, turn: float = TURN) -> dict:

@@ -12,7 +12,7 @@ import pandas as pd
 from recbole_decm.errors import DataError
 from recbole_decm.io.atomic import PLAIN, Format, read_columns, read_header, require_fields, split_cells
 
-_BLOCK_CELLS = 8_000_000
+_BLOCK_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class IdLists:
         """(row - start, id) pairs of rows start to stop."""
         low, high = self.offsets[start], self.offsets[stop]
         return np.repeat(np.arange(stop - start), np.diff(self.offsets[start : stop + 1])), self.ids[low:high]
+
+    def places(self, start: int, stop: int) -> np.ndarray:
+        """For each pair of :meth:`slice`, how many stand before it in its row."""
+        counts = np.diff(self.offsets[start : stop + 1])
+        return np.arange(counts.sum()) - np.repeat(self.offsets[start:stop] - self.offsets[start], counts)
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """All (row, id) pairs."""

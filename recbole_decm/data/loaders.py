@@ -134,6 +134,18 @@ class RankingLoader:
         users, items = self.positives.slice(start, stop)
         return torch.from_numpy(users), torch.from_numpy(items)
 
+    def table(self, scores: torch.Tensor, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The scores of videos start to stop, one row a video.
+
+        Args:
+            scores: of what this loader yields, as a model scores it.
+
+        Returns:
+            (B, C) scores, -inf where a video has no candidate; (B, C) int64 tracks of the columns; (P,) columns of the
+            positives.
+        """
+        raise NotImplementedError
+
     def positive_weights(self, start: int, stop: int) -> torch.Tensor:
         """(P,) float64 weights of the positives of videos start to stop."""
         low, high = self.positives.offsets[[start, stop]]
@@ -157,6 +169,9 @@ class FullRankingLoader(RankingLoader, FullSortEvalDataLoader):
             history = (torch.from_numpy(rows), torch.from_numpy(items)) if len(rows) else None
             yield self.user_features[slice(start, stop)], history, *self._positives(start, stop)
 
+    def table(self, scores, start, stop):
+        return scores, torch.arange(self.dataset.item_num).expand(scores.shape), self._positives(start, stop)[1]
+
 
 class CandidateLoader(RankingLoader):
     """Every video against its positives and a fixed list of negatives, for sampled and fixed evaluation."""
@@ -177,6 +192,15 @@ class CandidateLoader(RankingLoader):
                 Interaction({self.uid_field: torch.from_numpy(self.users)[start:stop][rows], self.iid_field: items})
             )
             yield pairs, rows, *self._positives(start, stop)
+
+    def table(self, scores, start, stop):
+        """One column a candidate, the positives first, behind a column of padding: as RecBole has it, but narrow."""
+        rows, ids = map(torch.from_numpy, self.candidates.slice(start, stop))
+        places = torch.from_numpy(1 + self.candidates.places(start, stop))
+        shape = (stop - start, 1 + int(places.max()))
+        table, tracks = scores.new_full(shape, -torch.inf), torch.zeros(shape, dtype=torch.int64)
+        table[rows, places], tracks[rows, places] = scores, ids
+        return table, tracks, torch.from_numpy(1 + self.positives.places(start, stop))
 
 
 def _check_cutoffs(config, available: int, what: str) -> None:

@@ -22,6 +22,33 @@ def top_lists(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(part, order, axis=1)
 
 
+_GOLDEN, _MIX, _MIX_2 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def tie_order(seed: int, videos: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+    """Random numbers that equal scores are ordered by: each depends on the seed and on its own video and track alone.
+
+    So an order is the same however a ranking is cut into batches, and however many tracks are ranked. The mixing
+    function is that of SplitMix64 (Steele et al., OOPSLA 2014).
+
+    Args:
+        videos, tracks: non-negative ids, of shapes that broadcast.
+
+    Returns:
+        float64 of the broadcast shape, at least 0 and below 1.
+    """
+    with np.errstate(over="ignore"):
+        bits = _mixed(_mixed(np.uint64(seed % 2**64) + videos.astype(np.uint64)) + tracks.astype(np.uint64))
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    bits = (bits + np.uint64(1)) * _GOLDEN
+    bits = (bits ^ (bits >> np.uint64(30))) * _MIX
+    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
+    return bits ^ (bits >> np.uint64(31))
+
+
 def list_recall(lists: np.ndarray, chosen: np.ndarray) -> float:
     """Share of the rows whose chosen column is in their list.
 

@@ -262,6 +262,15 @@ class CheckpointMixin:
             stop.args = (self._what_is_kept(),) if self._fitted else ()
             raise
 
+    def _neg_sample_batch_eval(self, batched_data):
+        """Scores of the candidates, which the collector lays out; RecBole fills a matrix of videos x catalogue."""
+        interaction, _, positive_u, positive_i = batched_data
+        if len(interaction) <= self.test_batch_size:
+            scores = self.model.predict(interaction.to(self.device))
+        else:
+            scores = self._spilt_predict(interaction, len(interaction))
+        return interaction, scores.flatten(), positive_u, positive_i
+
     @torch.no_grad()
     def scores_of_videos(self, dataset, videos: torch.Tensor) -> torch.Tensor:
         """Scores of (B,) video ids with all tracks as an evaluation has them, (B, n_tracks); the padding's is -inf."""
