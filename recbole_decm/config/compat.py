@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import recbole.data.dataset.dataset as recbole_dataset
 import recbole.evaluator.collector as recbole_collector
+import recbole.model.context_aware_recommender.fwfm as recbole_fwfm
 import recbole.model.general_recommender.pop as recbole_pop
 import recbole.trainer.trainer as recbole_trainer
 import scipy.sparse as sp
@@ -187,10 +188,27 @@ POP_COUNTS = _attribute_patch(
 
 GRAD_SCALER = _attribute_patch(
     "grad_scaler",
-    "torch.cuda.amp.GradScaler is deprecated and warns at every epoch.",
+    "torch.cuda.amp.GradScaler is deprecated and warns at every epoch; so is its autocast, which NCL's trainer uses.",
     recbole_trainer,
     "amp",
-    SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda")),
+    SimpleNamespace(GradScaler=partial(torch.amp.GradScaler, "cuda"), autocast=partial(torch.autocast, "cuda")),
+)
+
+_fields_of_features = recbole_fwfm.FwFM._get_feature2field
+
+
+def _number_all_features(model) -> None:
+    """``FwFM._get_feature2field`` with its ``float_seq`` fields, too."""
+    model.feature_names = (*model.feature_names, model.float_seq_field_names)
+    _fields_of_features(model)
+
+
+FWFM_FIELDS = _attribute_patch(
+    "fwfm_fields",
+    "FwFM leaves float_seq fields out of its table of features, and fails with a KeyError when it meets one.",
+    recbole_fwfm.FwFM,
+    "_get_feature2field",
+    _number_all_features,
 )
 
 
@@ -232,6 +250,7 @@ PATCHES = (
     DATA_STRUCT,
     POP_COUNTS,
     GRAD_SCALER,
+    FWFM_FIELDS,
     TENSORBOARD,
 )
 

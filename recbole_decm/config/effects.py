@@ -187,6 +187,7 @@ EFFECTS: dict[str, Effect] = {
     "feature_files": Effect(DATA, (NO_CONTENT,)),
     "feature_residency": Effect(SPEED, (NO_VECTORS,)),
     "feature_reduce": Effect(DATA, (NOT_CONTEXT,)),
+    "content_fields": Effect(DATA, (NOT_CONTEXT,)),
     "user_features": Effect(DATA, (NOT_CONTEXT,)),
     "item_features": Effect(DATA, (NOT_CONTEXT,)),
     "numerical_features": Effect(DATA, (NOT_CONTEXT,)),

@@ -71,6 +71,7 @@ KEYS: dict[str, Role] = {
     "uploader_prior": _R.EVALUATION,
     "prior_smoothing": _R.EVALUATION,
     "feature_reduce": _R.EVALUATION,
+    "content_fields": _R.EVALUATION,
     # the data set
     "benchmark_filename": _R.DATA,
     "extra_tests": _R.DATA,

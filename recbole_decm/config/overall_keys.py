@@ -279,6 +279,13 @@ class OverallKeys(TypedDict, total=False):
         | None,
         Field(description="PCA size of the vectors that RecBole's context-aware models see; ~ keeps all."),
     ]
+    content_fields: Annotated[
+        Literal["component", "vector"],
+        Field(
+            description="What a context-aware model of RecBole takes as a field: each component of a vector, or the "
+            "whole vector, as a linear projection."
+        ),
+    ]
     user_features: Annotated[
         Words | None,
         Field(

@@ -218,9 +218,13 @@ class DecCMDataset(FilteredDataset):
         return priors.genre_membership(self._genres, self.genre_vocabulary)
 
     def _add_reduced_features(self, videos, music):
-        """Give RecBole's context-aware models each (principal) component as a float field of its own.
+        """Give RecBole's context-aware models the (principal) components of each vector.
 
-        As a ``float_seq`` field, RecBole would embed all components with one shared vector: only their mean is left.
+        ``content_fields: component`` makes each a float field of its own. ``vector`` makes them one ``float_seq`` field,
+        a linear projection of the vector: RecBole embeds an entry by its index and averages over the field, so each
+        component has an index of its own. (With RecBole's own indices, which are all 1, the components' mean would be
+        all that is left.) The values are scaled by the root of their number, so that the field is as large as that of
+        one component.
         """
         sizes = self.config["feature_reduce"] or {}
         for field, ids, source in ((self.visual_field, videos, VIDEO), (self.acoustic_field, music, MUSIC)):
@@ -228,11 +232,20 @@ class DecCMDataset(FilteredDataset):
                 continue
             used = torch.from_numpy(np.unique(ids))
             reduced = reduce_features(self._by_id(field), used, sizes.get(field), self.config["seed"])
-            feat = getattr(self, f"{source.value}_feat")
+            if self.config["content_fields"] == "vector":
+                index = torch.arange(1, reduced.shape[1] + 1).expand(reduced.shape)
+                values = torch.stack([reduced * reduced.shape[1] ** 0.5, index], dim=2)
+                self._add_numbers(field, FeatureType.FLOAT_SEQ, source, values)
+                continue
             for column in range(reduced.shape[1]):
-                name = f"{field}_{column + 1}"
-                self.set_field_property(name, FeatureType.FLOAT, source, 1)
-                self.field2bucketnum[name] = 2
-                feat[name] = torch.stack([reduced[:, column], torch.ones(len(reduced))], dim=1)
-                if name not in self.config["numerical_features"]:
-                    self.config["numerical_features"].append(name)
+                values = torch.stack([reduced[:, column], torch.ones(len(reduced))], dim=1)
+                self._add_numbers(f"{field}_{column + 1}", FeatureType.FLOAT, source, values)
+
+    def _add_numbers(self, name, kind, source, values):
+        """A numeric field: (n_ids, 2) of value and index, or (n_ids, F, 2) of a sequence of these."""
+        length = values[0, ..., 0].numel()
+        self.set_field_property(name, kind, source, length)
+        self.field2bucketnum[name] = length + 1
+        getattr(self, f"{source.value}_feat")[name] = values
+        if name not in self.config["numerical_features"]:
+            self.config["numerical_features"].append(name)

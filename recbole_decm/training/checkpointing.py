@@ -28,6 +28,7 @@ from recbole_decm.training.checkpoint import (
     write_checkpoint,
 )
 from recbole_decm.training.collector import MatchingCollector
+from recbole_decm.training.failures import in_one_line
 
 
 class CheckpointMixin:
@@ -257,7 +258,8 @@ class CheckpointMixin:
             self.load_best(model_file or self.saved_model_file)
         self.eval_collector.start(eval_data)
         try:
-            return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
+            with in_one_line(self.config):
+                return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         except KeyboardInterrupt as stop:
             stop.args = (self._what_is_kept(),) if self._fitted else ()
             raise

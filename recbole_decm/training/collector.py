@@ -71,7 +71,8 @@ class MatchingCollector(Collector):
         found = {
             "rec.items": lambda: tracks.gather(1, top),
             "rec.topk": lambda: torch.cat(
-                [torch.zeros_like(top).index_add_(0, positive_u, hits.long()), positive_u.bincount().unsqueeze(1)], dim=1
+                [torch.zeros_like(top).index_add_(0, positive_u, hits.long()), positive_u.bincount().unsqueeze(1)],
+                dim=1,
             ),
             "rec.positives": lambda: torch.cat(
                 [hits.double(), self._loader.positive_weights(start, stop).unsqueeze(1)], dim=1

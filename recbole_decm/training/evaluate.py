@@ -66,14 +66,12 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     model, _ = build(config, splits)
     trainer = trainer_class(config)(config, model)
     trainer.eval_collector.data_collect(splits.train)
+    shown = {"model_file": checkpoint, "show_progress": config["show_progress"]}
     with timed(seconds, "test"):
         with trainer.choosing_epoch():
-            valid = plain_metrics(trainer.evaluate(splits.valid, model_file=checkpoint))
-        test = plain_metrics(trainer.evaluate(splits.test, model_file=checkpoint))
-        extra = {
-            f"test_{name}": plain_metrics(trainer.evaluate(data, model_file=checkpoint))
-            for name, data in splits.extra.items()
-        }
+            valid = plain_metrics(trainer.evaluate(splits.valid, **shown))
+        test = plain_metrics(trainer.evaluate(splits.test, **shown))
+        extra = {f"test_{name}": plain_metrics(trainer.evaluate(data, **shown)) for name, data in splits.extra.items()}
     if result_file:
         found = provenance(config)
         found["digests"] |= {"checkpoint": of_files([Path(checkpoint)])}

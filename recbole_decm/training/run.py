@@ -18,6 +18,7 @@ from recbole.utils import get_local_time, init_seed, set_color
 from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.refusals import check_size
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
@@ -27,6 +28,7 @@ from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
 from recbole_decm.training import teacher
+from recbole_decm.training.failures import in_one_line
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.trainers import trainer_class
@@ -122,7 +124,9 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
     """
     kind = config.model_class
     if not hasattr(kind, "settings_class"):
-        return kind(config, dataset)
+        check_size(config["model"], config, dataset.user_num, dataset.item_num, dataset.inter_num)
+        with in_one_line(config):
+            return kind(config, dataset)
     return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 
 

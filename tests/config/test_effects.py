@@ -152,6 +152,7 @@ CASES: dict[str, tuple] = {
     "preload_weight": ("BPR", {"music_id": "bpm"}, {}),
     "feature_files": ("CMVAE", {"visual": "rows.visual.npy"}, {}),
     "feature_reduce": ("FM", {"visual": 3}, {}),
+    "content_fields": ("FM", "vector", {}),
     "user_features": ("FM", ["age"], {}),
     "item_features": ("FM", ["bpm"], {}),
     "numerical_features": ("FM", ["bpm"], {}),

@@ -1,0 +1,56 @@
+"""RecBole's models that cannot run on these data, and why: said before anything is read, or before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recbole.utils import ModelType
+
+from recbole_decm.errors import ConfigError
+
+_KINDS = {
+    ModelType.SEQUENTIAL: "learns from the order of a user's tracks, and a video has one track. A model that reads "
+    "content instead: DecCM, CMVAE, DeepFM",
+    ModelType.KNOWLEDGE: "needs a knowledge graph of the tracks (.kg and .link files), and data sets here have none. "
+    "A model of graphs without one: LightGCN, NGCF",
+}
+_MODELS = {
+    "RaCT": "trains in three runs that pass on files of RecBole's own, which are not read here. Its first: MultiVAE",
+}
+
+
+def check_kind(model_class: Any) -> None:
+    """Refuse a model that runs on no data set of this package.
+
+    Raises:
+        ConfigError: it is sequential, needs a knowledge graph, or runs in stages of RecBole's own.
+    """
+    name = model_class.__name__
+    reason = _MODELS.get(name) or _KINDS.get(getattr(model_class, "type", None))
+    if reason and model_class.__module__.startswith("recbole."):
+        raise ConfigError(f"model: {name} {reason}.")
+
+
+def check_size(model: str, config: Any, videos: int, tracks: int, pairs: int) -> None:
+    """Refuse a model that a data set is too small for.
+
+    Args:
+        videos, tracks: ids of the data set, with that of the padding.
+        pairs: of the training split.
+
+    Raises:
+        ConfigError: NCL has more clusters than tracks or videos; DGCF draws more tracks a batch than there are.
+    """
+    fewest = min(videos, tracks)
+    if model == "NCL" and config["num_clusters"] > fewest:
+        raise ConfigError(
+            f"num_clusters: expected at most {fewest}, since NCL clusters {videos} videos and {tracks} tracks, found "
+            f"{config['num_clusters']}. Set --num_clusters, to a tenth of that or less."
+        )
+    batches = pairs // config["train_batch_size"] + 1 if model == "DGCF" else 1
+    if model == "DGCF" and max(videos, tracks) // batches > fewest:
+        largest = pairs // (max(videos, tracks) // fewest)
+        raise ConfigError(
+            f"train_batch_size: expected at most {largest}, since DGCF draws {max(videos, tracks) // batches} videos "
+            f"and as many of the {tracks} tracks for each batch, found {config['train_batch_size']}."
+        )
