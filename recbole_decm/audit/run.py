@@ -15,7 +15,7 @@ from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
 from recbole_decm.audit.subject import Subject, load_subject
 from recbole_decm.config import registry
 from recbole_decm.errors import CheckpointError
-from recbole_decm.metrics.genres import genre_counts, genre_shares, majority_genre
+from recbole_decm.metrics.genres import genre_shares, genre_totals, majority_genre
 from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.backdoor import inference_priors
 from recbole_decm.model.towers import Posterior
@@ -143,8 +143,7 @@ def _explanation(rows: list[dict[str, Any]], rate: float, why: str | None) -> st
 def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
     if subject.membership is None:
         return None
-    counts = genre_counts(lists, subject.membership)[:, -1]
-    return genre_shares(counts).tolist()
+    return genre_shares(genre_totals(lists, subject.membership)).tolist()
 
 
 def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:

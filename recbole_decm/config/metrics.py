@@ -42,14 +42,14 @@ class _GenreMetric(AbstractMetric):
         super().__init__(config)
         self.topk = config["topk"]
 
-    def values(self, counts, membership, dataobject):
-        """(k,) the metric at every cut-off, from the genre counts of the lists."""
+    def values(self, lists, membership, dataobject):
+        """(k,) the metric at every cut-off."""
         raise NotImplementedError
 
     def calculate_metric(self, dataobject):
         membership = dataobject.get("data.genre_membership").numpy()
-        counts = genres.genre_counts(dataobject.get("rec.items").numpy(), membership)
-        values, name = self.values(counts, membership, dataobject), type(self).__name__.lower()
+        values = self.values(dataobject.get("rec.items").numpy(), membership, dataobject)
+        name = type(self).__name__.lower()
         return {f"{name}@{k}": round(float(values[k - 1]), self.decimal_place) for k in self.topk}
 
 
@@ -59,8 +59,8 @@ class GenreKL(_GenreMetric):
     metric_need = ("rec.items", "data.genre_membership", "rec.prior")
     smaller = True
 
-    def values(self, counts, membership, dataobject):
-        return genres.genre_kl(counts, dataobject.get("rec.prior").numpy())
+    def values(self, lists, membership, dataobject):
+        return genres.genre_kl(lists, membership, dataobject.get("rec.prior").numpy())
 
 
 class MajorityShare(_GenreMetric):
@@ -69,5 +69,5 @@ class MajorityShare(_GenreMetric):
 
     smaller = True
 
-    def values(self, counts, membership, dataobject):
-        return genres.genre_share(counts, genres.majority_genre(membership))
+    def values(self, lists, membership, dataobject):
+        return genres.genre_share(lists, membership, genres.majority_genre(membership))

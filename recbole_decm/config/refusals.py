@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from recbole.utils import ModelType
@@ -31,16 +32,23 @@ def check_kind(model_class: Any) -> None:
         raise ConfigError(f"model: {name} {reason}.")
 
 
-def check_size(model: str, config: Any, videos: int, tracks: int, pairs: int) -> None:
-    """Refuse a model that a data set is too small for.
+def check_values(model: str, config: Any, videos: int, tracks: int, pairs: int) -> None:
+    """Refuse a model whose values do not fit the data, or that starts from a file that is not there.
 
     Args:
         videos, tracks: ids of the data set, with that of the padding.
         pairs: of the training split.
 
     Raises:
-        ConfigError: NCL has more clusters than tracks or videos; DGCF draws more tracks a batch than there are.
+        ConfigError: NCL has more clusters than tracks or videos; DGCF draws more tracks a batch than there are; a later
+            phase of KD_DAGFM has no checkpoint of the phase before.
     """
+    later = model == "KD_DAGFM" and config["phase"] != "teacher_training"
+    if later and not Path(config["warm_up"]).is_file():
+        raise ConfigError(
+            f"warm_up: expected the checkpoint of the phase before {config['phase']} (teacher_training, distillation, "
+            f"finetuning), found no file '{config['warm_up']}'. Set --warm_up=PATH."
+        )
     fewest = min(videos, tracks)
     if model == "NCL" and config["num_clusters"] > fewest:
         raise ConfigError(

@@ -220,11 +220,10 @@ class DecCMDataset(FilteredDataset):
     def _add_reduced_features(self, videos, music):
         """Give RecBole's context-aware models the (principal) components of each vector.
 
-        ``content_fields: component`` makes each a float field of its own. ``vector`` makes them one ``float_seq`` field,
-        a linear projection of the vector: RecBole embeds an entry by its index and averages over the field, so each
-        component has an index of its own. (With RecBole's own indices, which are all 1, the components' mean would be
-        all that is left.) The values are scaled by the root of their number, so that the field is as large as that of
-        one component.
+        With ``content_fields: component`` each is a float field of its own. With ``vector`` they are one ``float_seq``
+        field, a linear projection of the vector: RecBole looks an entry's embedding up by its index, and averages over
+        the field. So each component has its own index; by RecBole's, which are all 1, only the components' mean would
+        be left. The root of their number as a factor makes the field as large as that of one component.
         """
         sizes = self.config["feature_reduce"] or {}
         for field, ids, source in ((self.visual_field, videos, VIDEO), (self.acoustic_field, music, MUSIC)):

@@ -12,7 +12,7 @@ from recbole.evaluator.register import metrics_dict
 
 from recbole_decm.data import priors
 from recbole_decm.io import atomic
-from recbole_decm.metrics.genres import genre_counts
+from recbole_decm.metrics.genres import genre_totals
 
 RESOURCES = ("rec.items", "rec.topk")
 """What the collector has to keep."""
@@ -109,7 +109,7 @@ def shares_by_genre(
     membership = membership.astype(np.float64)
 
     def share_of(ids: np.ndarray) -> np.ndarray:
-        return genre_counts(ids, membership)[:, -1].sum(axis=0) / ids.size
+        return genre_totals(ids, membership).sum(axis=0) / ids.size
 
     shares = {
         "lists": share_of(lists),

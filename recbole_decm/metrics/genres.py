@@ -6,25 +6,17 @@ Reference:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 SMOOTHING = 0.01
+_BLOCK_CELLS = 1 << 18
 
 
-def genre_counts(lists: np.ndarray, membership: np.ndarray) -> np.ndarray:
-    """Music of each genre among the first 1, 2, ..., k of every list.
-
-    Args:
-        lists: (V, k) int64, rows of ``membership``, best first.
-        membership: (M, K) genre distribution of each track; a row of zeros where the genre is not known.
-
-    Returns:
-        (V, k, K) float64; a track of several genres counts in parts that sum to 1.
-    """
-    return membership.astype(np.float64)[lists].cumsum(axis=1)
-
-
-def genre_kl(counts: np.ndarray, preference: np.ndarray, smoothing: float = SMOOTHING) -> np.ndarray:
+def genre_kl(
+    lists: np.ndarray, membership: np.ndarray, preference: np.ndarray, smoothing: float = SMOOTHING
+) -> np.ndarray:
     """Calibration: KL(preference || genres of the list) in nats, mean over the lists, at every cut-off.
 
     The list's distribution q is mixed with the preference p before the logarithm, so that a genre that a list does
@@ -32,20 +24,41 @@ def genre_kl(counts: np.ndarray, preference: np.ndarray, smoothing: float = SMOO
     without a known genre is left out of q, and a list with no known genre at all out of the mean.
 
     Args:
-        counts: (V, k, K) from :func:`genre_counts`.
+        lists: (V, k) int64, rows of ``membership``, best first.
+        membership: (M, K) genre distribution of each track; a row of zeros where the genre is not known. A track of
+            several genres counts in parts that sum to 1.
         preference: (V, K), rows sum to 1.
 
     Returns:
         (k,) float64 of at least 0; 0 only where every list mirrors its preference; NaN where no list has a genre.
     """
-    known = counts.sum(axis=2, keepdims=True)
-    wanted = preference[:, None, :].astype(np.float64)
-    found = (1 - smoothing) * counts / np.where(known > 0, known, 1) + smoothing * wanted
-    ratio = np.divide(wanted, found, out=np.ones_like(found), where=wanted > 0)
-    divergence = (wanted * np.log(ratio)).sum(axis=2)
-    listed = known[..., 0] > 0
+    divergence, listed = np.empty(lists.shape), np.empty(lists.shape, dtype=bool)
+    for rows, counts in _counted(lists, membership):
+        known = counts.sum(axis=2, keepdims=True)
+        wanted = preference[rows, None, :].astype(np.float64)
+        found = (1 - smoothing) * counts / np.where(known > 0, known, 1) + smoothing * wanted
+        ratio = np.divide(wanted, found, out=np.ones_like(found), where=wanted > 0)
+        divergence[rows] = (wanted * np.log(ratio)).sum(axis=2)
+        listed[rows] = known[..., 0] > 0
     total = np.where(listed, divergence, 0).sum(axis=0)
     return np.divide(total, listed.sum(axis=0), out=np.full(len(total), np.nan), where=listed.any(axis=0))
+
+
+def _counted(lists: np.ndarray, membership: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of lists, each with the music of each genre among its first 1, 2, ..., k: (B, k, K) float64."""
+    membership = membership.astype(np.float64)
+    step = max(1, _BLOCK_CELLS // max(1, lists.shape[1] * membership.shape[1]))
+    for start in range(0, len(lists), step):
+        rows = slice(start, start + step)
+        yield rows, membership[lists[rows]].cumsum(axis=1)
+
+
+def genre_totals(lists: np.ndarray, membership: np.ndarray) -> np.ndarray:
+    """Music of each genre in every list, as in :func:`genre_kl`: (V, k), (M, K) -> (V, K) float64."""
+    totals = np.empty((len(lists), membership.shape[1]))
+    for rows, counts in _counted(lists, membership):
+        totals[rows] = counts[:, -1]
+    return totals
 
 
 def majority_genre(membership: np.ndarray) -> int:
@@ -53,17 +66,18 @@ def majority_genre(membership: np.ndarray) -> int:
     return int(membership.sum(axis=0, dtype=np.float64).argmax())
 
 
-def genre_share(counts: np.ndarray, genre: int) -> np.ndarray:
+def genre_share(lists: np.ndarray, membership: np.ndarray, genre: int) -> np.ndarray:
     """Share of the lists that belongs to one genre, mean over the lists, at every cut-off.
 
     Args:
-        counts: (V, k, K) from :func:`genre_counts`.
+        lists, membership: as in :func:`genre_kl`.
         genre: column of K.
 
     Returns:
         (k,) float64 between 0 and 1; music without a known genre belongs to none.
     """
-    return counts[..., genre].mean(axis=0) / np.arange(1, counts.shape[1] + 1)
+    counts = membership[:, genre].astype(np.float64)[lists].cumsum(axis=1)
+    return counts.mean(axis=0) / np.arange(1, lists.shape[1] + 1)
 
 
 def genre_shares(membership: np.ndarray) -> np.ndarray:

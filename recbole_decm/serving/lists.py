@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from logging import getLogger
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,10 @@ class Lists:
         Yields:
             Tables of ``row`` or ``video_id``, ``rank`` (from 1), ``music_id`` and ``score``.
         """
+        alike = 0
         for part in videos.blocks(block):
             scores, rows = self.top(part, k, allowed)
+            alike += int((scores[:, 0] == scores[:, -1]).sum()) if k > 1 else 0
             table = {
                 videos.label: np.repeat(part.labels, k),
                 "rank": np.tile(np.arange(1, k + 1), len(part.labels)),
@@ -73,3 +76,8 @@ class Lists:
                 "score": scores.reshape(-1),
             }
             yield pd.DataFrame(table)[rows.reshape(-1) >= 0]
+        if alike:
+            getLogger().warning(
+                f"{alike} of {len(videos)} videos score all {k} tracks of their lists the same: what they get is the "
+                "order of the catalogue. Has the model learned anything?"
+            )

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from recbole_decm.errors import DataError
-from recbole_decm.metrics.genres import genre_counts, genre_share, majority_genre
+from recbole_decm.metrics.genres import genre_share, majority_genre
 from recbole_decm.metrics.ranking import list_recall, top_lists
 
 FIT_ROWS = 20_000
@@ -84,7 +84,7 @@ def score_lists(lists: np.ndarray, choices: Mapping[str, np.ndarray], genre: np.
         genre: (M,) int64 genre of each track.
     """
     membership = np.eye(int(genre.max()) + 1)[genre]
-    share = genre_share(genre_counts(lists, membership), majority_genre(membership))[-1]
+    share = genre_share(lists, membership, majority_genre(membership))[-1]
     hits = {name: list_recall(lists, choice) for name, choice in choices.items()}
     return ReferenceScores(hits, float(share))
 

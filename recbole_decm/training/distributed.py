@@ -87,9 +87,9 @@ class DistributedTrainer(DecCMTrainer):
         if self.share.rank == 0:
             super()._write(epoch)
 
-    def _load_best(self, path):
+    def load_best(self, path):
         if self.share.rank == 0:
-            super()._load_best(path)
+            super().load_best(path)
         for value in self.model.state_dict().values():
             dist.broadcast(value, 0)
 

@@ -18,7 +18,7 @@ from recbole.utils import get_local_time, init_seed, set_color
 from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
 from recbole_decm.config.config import DecCMConfig
-from recbole_decm.config.refusals import check_size
+from recbole_decm.config.refusals import check_values
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
@@ -124,7 +124,7 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
     """
     kind = config.model_class
     if not hasattr(kind, "settings_class"):
-        check_size(config["model"], config, dataset.user_num, dataset.item_num, dataset.inter_num)
+        check_values(config["model"], config, dataset.user_num, dataset.item_num, dataset.inter_num)
         with in_one_line(config):
             return kind(config, dataset)
     return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])

@@ -16,6 +16,7 @@ import torch
 from recbole.data.dataset import Dataset
 from recbole.evaluator import Collector
 from recbole.evaluator.collector import DataStruct
+from recbole.model.context_aware_recommender.fwfm import FwFM
 from recbole.model.general_recommender.pop import Pop
 from recbole.utils import FeatureType
 
@@ -194,3 +195,20 @@ def test_without_the_patch_every_rank_writes_tensorboard(monkeypatch, tmp_path):
     monkeypatch.setattr("recbole_decm.parallel.group.rank", lambda: 1)
     recbole_trainer.get_tensorboard(SimpleNamespace(handlers=[])).close()
     assert (tmp_path / "log_tensorboard").exists()
+
+
+def test_fwfm_numbers_float_seq_fields_too():
+    def fields():
+        names = SimpleNamespace(fields=None, feature2id={}, feature2field={}, float_seq_field_names=["visual"])
+        names.feature_names = (["video_id"], [], ["age"])
+        FwFM._get_feature2field(names)
+        return names.feature2field
+
+    assert fields() == {0: 0, 1: 1, 2: 2}
+    without(compat.FWFM_FIELDS)
+    assert fields() == {0: 0, 1: 1}  # and its layer asks for the third
+
+
+def test_ncl_finds_an_autocast():
+    with recbole_trainer.amp.autocast(enabled=False):
+        assert not torch.is_autocast_enabled("cuda")

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 import torch
 from helpers.planted import write_planted
-from helpers.running import make_config
+from helpers.running import make_config, run_quick
+from recbole.model.context_aware_recommender.fm import FM
+from recbole.utils import FeatureType
 
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.atomic import read_columns
 from recbole_decm.training.run import build as model_of
+
+CROSSING = ["AFM", "AutoInt", "DCNV2", "EulerNet", "FFM", "FiGNN", "FwFM", "KD_DAGFM", "PNN", "xDeepFM"]
 
 
 def build(folder, model="DecCM", **values):
@@ -119,6 +123,29 @@ def test_context_models_see_each_component_as_a_field(planted):
     batch = train[torch.arange(3)]
     assert batch["visual_1"].shape == (3, 2) and "uploader_genre" not in batch
     assert "visual_1" in dataset.config["numerical_features"]
+
+
+@pytest.mark.parametrize("model", CROSSING)
+def test_where_work_grows_with_the_square_of_fields_a_vector_is_one_field(own_planted, model):
+    found = run_quick(model, own_planted, epochs=1)
+    assert 0 <= found["test_result"]["recall@10"] <= 1
+    dataset, _ = build(own_planted, model)
+    kinds = {name: kind for name, kind in dataset.field2type.items() if kind.value.startswith("float")}
+    assert {kinds[name] for name in ("visual", "acoustic")} == {FeatureType.FLOAT_SEQ}
+    assert not any(name.startswith(("visual_", "acoustic_")) for name in kinds)
+
+
+def test_a_vector_as_one_field_is_a_linear_projection_of_its_components(planted):
+    dataset, (train, _, _) = build(planted, "FM", feature_reduce={"visual": 5}, content_fields="vector")
+    _, (alone, _, _) = build(planted, "FM", feature_reduce={"visual": 5})
+    model, batch = FM(dataset.config, train).eval(), train.join(train.inter_feat[:7])
+    components = torch.stack([alone.join(alone.inter_feat[:7])[f"visual_{i}"][:, 0] for i in range(1, 6)], dim=1)
+    assert batch["visual"].shape == (7, 5, 2)
+    place = model.float_seq_field_names.index("visual")
+    weights = model.float_seq_embedding_table[place].weight[1:]
+    assert weights.shape == (5, dataset.config["embedding_size"])
+    field = model.embed_float_seq_fields([batch[name] for name in model.float_seq_field_names])[:, place]
+    assert torch.allclose(field, components @ weights / 5**0.5, atol=1e-6)
 
 
 # --- bad input --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_decm.metrics.ranking import ipw_ndcg, ipw_recall
+from recbole_decm.metrics.ranking import ipw_ndcg, ipw_recall, tie_order
 
 
 def naive(ranks, weights, k):
@@ -59,3 +59,14 @@ def test_weighted_metrics_are_the_released_ones(shared_data, file):
     for k in (1, 5, 10):
         assert ipw_recall(hits, weights)[k - 1] == pytest.approx(float(golden[f"metric.weighted_recall@{k}"]), abs=1e-9)
         assert ipw_ndcg(hits, weights)[k - 1] == pytest.approx(float(golden[f"metric.weighted_ndcg@{k}"]), abs=1e-9)
+
+
+def test_equal_scores_are_ordered_at_random_by_seed_video_and_track_alone():
+    videos, tracks = np.arange(400)[:, None], np.arange(500)[None]
+    order = tie_order(7, videos, tracks)
+    assert order.shape == (400, 500) and order.min() >= 0 and order.max() < 1
+    assert np.array_equal(tie_order(7, videos[30:40], tracks[:, ::7]), order[30:40, ::7])
+    firsts = np.bincount(order.argmax(axis=1), minlength=500)
+    assert firsts.max() < 8 and order.mean() == pytest.approx(0.5, abs=0.005)  # each video has an order of its own
+    assert abs(np.corrcoef(order[:, :-1].ravel(), order[:, 1:].ravel())[0, 1]) < 0.01
+    assert abs(np.corrcoef(order.ravel(), tie_order(8, videos, tracks).ravel())[0, 1]) < 0.01

@@ -19,6 +19,7 @@ from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError, ResourceError
 from recbole_decm.serving.index import IndexOptions
+from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.opening import VideoChoice, open_recommender, open_with_videos
 from recbole_decm.serving.search import top_k
 from recbole_decm.serving.tables import write_tables
@@ -337,3 +338,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match=r"o.csv: expected to write the file, but No space left"):
         write_tables(frames(), tmp_path / "o.csv")
     assert (tmp_path / "o.csv").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_lists_of_equal_scores_say_that_they_are_the_order_of_the_catalogue(caplog):
+    class Constant(Lists):
+        def top(self, videos, k, allowed=None):
+            scores = np.zeros((len(videos.labels), k))
+            scores[0, 0] = 1  # the first video has a best track
+            return scores, np.tile(np.arange(k), (len(scores), 1))
+
+    tokens = np.array([f"m{i}" for i in range(9)])
+    videos = videos_in_memory(np.zeros((5, 2), dtype=np.float32), 2)
+    list(Constant(tokens, lambda fields: None).frames(videos, 3))
+    assert "4 of 5 videos score all 3 tracks of their lists the same" in caplog.text
+    caplog.clear()
+    list(Constant(tokens, lambda fields: None).frames(videos, 1))
+    assert not caplog.text

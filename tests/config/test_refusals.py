@@ -1,0 +1,81 @@
+"""Models of RecBole that cannot run here say so in one line, before they start; those that can, run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.running import make_config, run_quick
+from recbole.model.general_recommender.bpr import BPR
+
+from recbole_decm.cli.run import run_main
+from recbole_decm.errors import ConfigError, DecCMError, ResourceError
+from recbole_decm.training.failures import in_one_line
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("SASRec", "learns from the order of a user's tracks, and a video has one track"),
+        ("KGAT", "needs a knowledge graph of the tracks"),
+        ("MKR", "needs a knowledge graph of the tracks"),
+        ("RaCT", "trains in three runs"),
+    ],
+)
+def test_a_model_that_runs_on_no_data_here_is_refused_before_anything_is_read(model, reason, tmp_path, capsys):
+    with pytest.raises(ConfigError, match=f"model: {model} {reason}"):
+        make_config(model, tmp_path, dataset="none such")
+    assert run_main([f"--model={model}", "--dataset=none", f"--data_path={tmp_path}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "message"),
+    [
+        ("NCL", {}, "num_clusters: expected at most 41, since NCL clusters 601 videos and 41 tracks, found 1000"),
+        ("DGCF", {}, "train_batch_size: expected at most 30, since DGCF draws 85 videos and as many of the 41 tracks"),
+        ("KD_DAGFM", {"phase": "distillation"}, "warm_up: expected the checkpoint of the phase before distillation"),
+    ],
+)
+def test_values_that_do_not_fit_the_data_are_refused_with_those_that_do(planted, model, values, message):
+    with pytest.raises(ConfigError, match=message):
+        run_quick(model, planted, epochs=1, **values)
+
+
+@pytest.mark.parametrize(("model", "values"), [("NCL", {"num_clusters": 4}), ("DGCF", {"train_batch_size": 8})])
+def test_with_the_advised_values_it_runs(own_planted, model, values):
+    assert 0 <= run_quick(model, own_planted, epochs=1, **values)["test_result"]["recall@10"] <= 1
+
+
+def test_the_phases_of_kd_dagfm_pass_on_their_checkpoints(own_planted, tmp_path):
+    """Also on drawn candidates, whose scores it gives with an axis more than other models do."""
+    values, warm_up = {"epochs": 1, "eval_args": {"mode": "uni10"}}, ""
+    for phase in ("teacher_training", "distillation", "finetuning"):
+        folder = tmp_path / phase
+        assert run_quick("KD_DAGFM", own_planted, phase=phase, warm_up=warm_up, checkpoint_dir=str(folder), **values)
+        (path,) = folder.glob("*.pth")
+        warm_up = str(path)
+
+
+def test_an_error_inside_a_model_of_recbole_is_one_line_and_keeps_its_cause(planted, monkeypatch):
+    def fail(*_):
+        raise KeyError("cluster")
+
+    monkeypatch.setattr(BPR, "calculate_loss", fail)
+    with pytest.raises(ConfigError, match=r"model: BPR of RecBole failed on 'planted' \(KeyError: 'clu") as found:
+        run_quick("BPR", planted)
+    assert isinstance(found.value.__cause__, KeyError)
+
+
+def test_a_lack_of_memory_is_one_line_for_any_model(planted):
+    with pytest.raises(ResourceError, match="CMVAE: not enough memory"), in_one_line(make_config("CMVAE", planted)):
+        torch.empty(1 << 50)
+
+
+def test_errors_of_ones_own_model_keep_their_traceback():
+    own = SimpleNamespace(model_class=type("Own", (), {}))
+    with pytest.raises(KeyError), in_one_line(own):
+        raise KeyError("x")
+    with pytest.raises(DecCMError, match="as it was"), in_one_line(own):
+        raise DecCMError("as it was")
