@@ -160,7 +160,8 @@ class CheckpointMixin:
         self._written = epoch
 
     def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
-        losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
+        with in_one_line(self.config):
+            losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         self.epoch_terms.append(self._mean_terms(losses, len(train_data)))
         return losses
 
