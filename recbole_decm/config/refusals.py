@@ -1,35 +1,11 @@
-"""RecBole's models that cannot run on these data, and why: said before anything is read, or before training."""
+"""Models of RecBole that do not run with some values or on some data, and why: said before training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from recbole.utils import ModelType
-
 from recbole_decm.errors import ConfigError
-
-_KINDS = {
-    ModelType.SEQUENTIAL: "learns from the order of a user's tracks, and a video has one track. A model that reads "
-    "content instead: DecCM, CMVAE, DeepFM",
-    ModelType.KNOWLEDGE: "needs a knowledge graph of the tracks (.kg and .link files), and data sets here have none. "
-    "A model of graphs without one: LightGCN, NGCF",
-}
-_MODELS = {
-    "RaCT": "trains in three runs that pass on files of RecBole's own, which are not read here. Its first: MultiVAE",
-}
-
-
-def check_kind(model_class: Any) -> None:
-    """Refuse a model that runs on no data set of this package.
-
-    Raises:
-        ConfigError: it is sequential, needs a knowledge graph, or runs in stages of RecBole's own.
-    """
-    name = model_class.__name__
-    reason = _MODELS.get(name) or _KINDS.get(getattr(model_class, "type", None))
-    if reason and model_class.__module__.startswith("recbole."):
-        raise ConfigError(f"model: {name} {reason}.")
 
 
 def check_values(model: str, config: Any, videos: int, tracks: int, pairs: int) -> None:
@@ -40,9 +16,14 @@ def check_values(model: str, config: Any, videos: int, tracks: int, pairs: int) 
         pairs: of the training split.
 
     Raises:
-        ConfigError: NCL has more clusters than tracks or videos; DGCF draws more tracks a batch than there are; a later
-            phase of KD_DAGFM has no checkpoint of the phase before.
+        ConfigError: RaCT, which runs in stages of RecBole's own; NCL has more clusters than tracks or videos; DGCF draws
+            more tracks a batch than there are; a later phase of KD_DAGFM has no checkpoint of the phase before.
     """
+    if model == "RaCT":
+        raise ConfigError(
+            "model: RaCT trains in three runs that pass on files of RecBole's own, which are not read here. "
+            "Use MultiVAE, its first."
+        )
     later = model == "KD_DAGFM" and config["phase"] != "teacher_training"
     if later and not Path(config["warm_up"]).is_file():
         raise ConfigError(
