@@ -16,7 +16,7 @@ def check_values(model: str, config: Any, videos: int, tracks: int, pairs: int) 
         pairs: of the training split.
 
     Raises:
-        ConfigError: RaCT, which runs in stages of RecBole's own; NCL has more clusters than tracks or videos; DGCF draws
+        ConfigError: RaCT, which runs in stages of its own; NCL has more clusters than tracks or videos; DGCF draws
             more tracks a batch than there are; a later phase of KD_DAGFM has no checkpoint of the phase before.
     """
     if model == "RaCT":
