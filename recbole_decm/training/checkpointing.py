@@ -28,7 +28,7 @@ from recbole_decm.training.checkpoint import (
     write_checkpoint,
 )
 from recbole_decm.training.collector import MatchingCollector
-from recbole_decm.training.failures import in_one_line
+from recbole_decm.training.failures import naming_model
 
 
 class CheckpointMixin:
@@ -160,7 +160,7 @@ class CheckpointMixin:
         self._written = epoch
 
     def _train_epoch(self, train_data, epoch_idx, *args, **kwargs):
-        with in_one_line(self.config):
+        with naming_model(self.config):
             losses = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         self.epoch_terms.append(self._mean_terms(losses, len(train_data)))
         return losses
@@ -259,7 +259,7 @@ class CheckpointMixin:
             self.load_best(model_file or self.saved_model_file)
         self.eval_collector.start(eval_data)
         try:
-            with in_one_line(self.config):
+            with naming_model(self.config):
                 return super().evaluate(eval_data, load_best_model=False, show_progress=show_progress)
         except KeyboardInterrupt as stop:
             stop.args = (self._what_is_kept(),) if self._fitted else ()

@@ -12,7 +12,7 @@ from recbole_decm.errors import ConfigError, DecCMError, ResourceError
 
 
 @contextmanager
-def in_one_line(config: Any) -> Iterator[None]:
+def naming_model(config: Any) -> Iterator[None]:
     """Turn what RecBole's models raise into an error of this package; of ours only a lack of memory.
 
     Raises:

@@ -28,7 +28,7 @@ from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
 from recbole_decm.training import teacher
-from recbole_decm.training.failures import in_one_line
+from recbole_decm.training.failures import naming_model
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.trainers import trainer_class
@@ -125,7 +125,7 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
     kind = config.model_class
     if not hasattr(kind, "settings_class"):
         check_values(config["model"], config, dataset.user_num, dataset.item_num, dataset.inter_num)
-        with in_one_line(config):
+        with naming_model(config):
             return kind(config, dataset)
     return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 

@@ -10,7 +10,7 @@ from helpers.running import make_config, run_quick
 from recbole.model.general_recommender.bpr import BPR
 
 from recbole_decm.errors import ConfigError, DecCMError, ResourceError
-from recbole_decm.training.failures import in_one_line
+from recbole_decm.training.failures import naming_model
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_an_error_inside_a_model_of_recbole_is_one_line_and_keeps_its_cause(plan
 
 
 def test_a_lack_of_memory_is_one_line_for_any_model(planted):
-    with pytest.raises(ResourceError, match="CMVAE: not enough memory"), in_one_line(make_config("CMVAE", planted)):
+    with pytest.raises(ResourceError, match="CMVAE: not enough memory"), naming_model(make_config("CMVAE", planted)):
         torch.empty(1 << 50)
 
 
 def test_errors_of_ones_own_model_keep_their_traceback():
     own = SimpleNamespace(model_class=type("Own", (), {}))
-    with pytest.raises(KeyError), in_one_line(own):
+    with pytest.raises(KeyError), naming_model(own):
         raise KeyError("x")
-    with pytest.raises(DecCMError, match="as it was"), in_one_line(own):
+    with pytest.raises(DecCMError, match="as it was"), naming_model(own):
         raise DecCMError("as it was")
