@@ -253,3 +253,12 @@ def test_killed_at_any_moment_it_goes_on_where_it_stopped(data, monkeypatch):
     assert started == ["long on planted, seed 1", "CMVAE on planted, seed 1"] and outcome.done == 3
     assert {path: path.stat().st_mtime_ns for path in OUT.glob("cells/Pop*/*")} == before
     assert table()["model"].tolist() == ["Pop", "long", "CMVAE"] and not running.exists()
+
+
+@pytest.mark.parametrize(
+    "config", [{"epochs": "abc"}, {"eval_args": {"modee": "uni5"}}, {"train_neg_sample_args": {"dynamic": True}}]
+)
+def test_a_value_that_does_not_fit_is_refused_before_the_first_cell(data, started, config):
+    with pytest.raises(ConfigError, match=rf"specification, BPR on planted: .*{next(iter(config))}"):
+        runner.run_benchmark(specification(data, models=["BPR"], config=config), OUT)
+    assert not started
