@@ -16,7 +16,7 @@ from typing import Any
 from recbole_decm.errors import DataError, ResourceError
 from recbole_decm.io.resources import require_disk, require_memory
 from recbole_decm.io.write import replacing
-from recbole_decm.serving.index import IndexOptions, VectorIndex, faiss
+from recbole_decm.serving.index import KINDS, IndexOptions, VectorIndex, faiss
 
 _MAGIC = b"recbole-decm-index"
 FORMAT_VERSION = 1
@@ -76,7 +76,7 @@ def read_index_header(path: Path) -> dict:
             "file to have it built anew."
         ) from error
     version = header.get("format_version", header.get("version"))  # version 0.1.0 of the package called it so
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or not 0 <= version <= FORMAT_VERSION:
         raise DataError(
             f"{path}: expected an index of format {FORMAT_VERSION} or older, found {version!r}. Update recbole-decm, "
             "or delete the file to have it built anew."
@@ -93,8 +93,8 @@ def _checked(header: Any) -> dict:
             raise ValueError(f"{name}: {header.get(name, 'none')!r}")
     known = {field.name for field in fields(IndexOptions)}
     wrong = [name for name, value in header["options"].items() if name not in known or isinstance(value, (dict, list))]
-    if wrong:
-        raise ValueError(f"options: {wrong[0]}")
+    if wrong or header["options"].get("kind") not in KINDS:
+        raise ValueError(f"options: {(wrong or ['kind'])[0]}")
     return header
 
 

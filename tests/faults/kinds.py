@@ -473,7 +473,7 @@ def specifications(rng: random.Random) -> Iterator[Case]:
             None,
         ),
         "datasets": ([], 5, ["nowhere"], [{"a": {}}], [{"a": {"simulate": {"videos": -1}}}], None, [{"a": "b"}]),
-        "seeds": ("abc", [], [1.5], [-1], 5.5, [[1]], None, ["x"]),
+        "seeds": ("abc", [], [1.5], [-1], 5.5, [[1]], ["x"]),
         "config": ("abc", [1], {"nokey": 1}, {"epochs": "abc"}, {"topk": "abc"}, {"learning_rate": -1}),
         "main_metric": (5, "nothing@5", "ndcg@x", [], "ndcg@7"),
         "main_test": (5, "test_nothing", []),
