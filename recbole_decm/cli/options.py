@@ -55,8 +55,8 @@ seeds_option = click.option(
 
 def plain_name(_ctx: object, _param: object, value: str) -> str:
     """Callback of ``--name``: a name for a folder, without a path in it."""
-    if not value or Path(value).name != value or value.startswith("."):
-        raise ConfigError(f"--name: expected a plain name for a folder, found '{value}'.")
+    if not value or Path(value).name != value or value.startswith(".") or not value.isprintable():
+        raise ConfigError(f"--name: expected a plain name for a folder, found {value!r}.")
     return value
 
 

@@ -50,7 +50,7 @@ def make_world(folder: Path) -> Path:
     spec = {"models": ["Pop"], "datasets": [{"tiny": {"dataset": "tiny", "data_path": "data"}}], "seeds": [1]}
     spec |= {"config": {"epochs": 1, "topk": [5], "valid_metric": "NDCG@5"}, "main_metric": "ndcg@5"}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
-    (folder / "space.yaml").write_text("learning_rate: {low: 1e-4, high: 1e-2, log: true}\n")
+    (folder / "space.yaml").write_text("learning_rate: {loguniform: [1.0e-4, 1.0e-2]}\n")
     (folder / "precious.txt").write_text("not to be lost")
     return folder
 
@@ -606,10 +606,16 @@ def names(rng: random.Random) -> Iterator[Case]:
     }
     late = ("saved", "lists.csv")
     for title, command in places.items():
-        found = ("precious.txt", title, "--out", "dataset", "tiny")
+        found = ("precious.txt", title, "--out", "dataset", "tiny", "model.pth")
         yield Case("names", f"{title} below a file", command, found, writes=late)
         over = tuple(part.replace(broken, long) for part in command)
-        yield Case("names", f"{title} with a long name", over, (long, title, "--out", "dataset", "tiny"), writes=late)
+        yield Case(
+            "names",
+            f"{title} with a long name",
+            over,
+            (long, title, "--out", "dataset", "tiny", "model.pth"),
+            writes=late,
+        )
     for title, name in {"raw": "--ugc=nowhere", "pgc": "--pgc=precious.txt"}.items():
         command = (*(part for part in raw if not part.startswith(name[:5])), name, "--out=made", "--name=a")
         yield Case("names", f"import {title}", command, (name.partition("=")[2],))
