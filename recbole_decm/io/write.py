@@ -38,28 +38,42 @@ def replacing(path: Path | str) -> Iterator[Path]:
         ResourceError: the place cannot be written to, or the disk is full.
     """
     shown, target = Path(path), Path(os.path.realpath(path))
-    with in_one_line(shown):
-        special = _leads_to_no_file(shown)
-        folder = Path(tempfile.gettempdir()) if special else target.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        start = f".{os.fsencode(target.name)[:200].decode(errors='ignore')}."
-        _remove_orphans(folder)
-        handle, name = _new_file(folder, start)
-    try:
-        with in_one_line(shown, only_the_disk=True):
-            yield Path(name)
+    with ExitStack() as stack:
         with in_one_line(shown):
-            os.fsync(handle)
-            if special:
-                with open(name, "rb") as source, shown.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
-            else:
-                os.chmod(name, 0o644)
-                os.replace(name, target)
+            special = _leads_to_no_file(shown)
+            folder = Path(tempfile.gettempdir()) if special else target.parent
+            stack.enter_context(_made(folder))
+            start = f".{os.fsencode(target.name)[:200].decode(errors='ignore')}."
+            _remove_orphans(folder)
+            handle, name = _new_file(folder, start)
+        try:
+            with in_one_line(shown, only_the_disk=True):
+                yield Path(name)
+            with in_one_line(shown):
+                os.fsync(handle)
+                if special:
+                    with open(name, "rb") as source, shown.open("wb") as sink:
+                        shutil.copyfileobj(source, sink)
+                else:
+                    os.chmod(name, 0o644)
+                    os.replace(name, target)
+        finally:
+            os.close(handle)
+            with suppress(FileNotFoundError):  # it has taken its place
+                os.unlink(name)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, which vanishes at the end where it is new and nothing has come into it."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
     finally:
-        os.close(handle)
-        with suppress(FileNotFoundError):  # it has taken its place
-            os.unlink(name)
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 @contextmanager
@@ -134,9 +148,8 @@ def scratch_folder(place: Path) -> Iterator[Path]:
     Raises:
         ResourceError: the place cannot be written to, or the disk is full.
     """
-    new = not place.exists()
     with in_one_line(place, "into it"), ExitStack() as owner:
-        place.mkdir(parents=True, exist_ok=True)
+        owner.enter_context(_made(place))
         with _alone_in(place):
             _mend(place)
             work = Path(tempfile.mkdtemp(dir=place, prefix=_WORK))
@@ -150,9 +163,6 @@ def scratch_folder(place: Path) -> Iterator[Path]:
         finally:
             if not (work / _MOVES).exists():  # else the renames that failed are for the next process
                 shutil.rmtree(work, ignore_errors=True)
-            with suppress(OSError):
-                if new:
-                    place.rmdir()  # where nothing came into it
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from recbole_decm.errors import DataError, ResourceError
+from recbole_decm.errors import DataError
 from recbole_decm.io.resources import require_disk, require_memory
 from recbole_decm.io.write import replacing
 from recbole_decm.serving.index import KINDS, IndexOptions, VectorIndex, faiss
@@ -42,13 +42,9 @@ def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) ->
     }
     header |= {"count": len(index), "dim": index.dim, "belongs_to": dict(belongs_to)}
     text = json.dumps(header).encode()
-    try:
-        with replacing(path) as name:
-            faiss().write_index(index.raw, str(name))
-            with name.open("ab") as file:
-                file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
-    except RuntimeError as error:  # faiss's, where a write fails
-        raise ResourceError(f"{path}: expected to write the index, but {_first_line(error)}.") from error
+    with replacing(path) as name, name.open("wb") as file:
+        faiss().write_index(index.raw, faiss().PyCallbackIOWriter(file.write))  # its own files hide a failing close
+        file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
 
 
 def read_index_header(path: Path) -> dict:

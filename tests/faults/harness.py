@@ -211,7 +211,8 @@ def judge(case: Case, found: Found, before: dict[str, str], after: dict[str, str
     if found.code:
         lost = [name for name, content in before.items() if after.get(name) != content]
         allowed = (*LOGS, *case.writes)
-        new = [name for name in after if name not in before and not name.startswith(allowed) and name != "saved"]
+        new = [name for name in after if name not in before]
+        new = [name for name in new if ".writing" in name or (name != "saved" and not name.startswith(allowed))]
         wrong += [f"changed: {', '.join(lost)}"] if lost else []
         wrong += [f"left: {', '.join(new)}"] if new else []
     return wrong

@@ -115,7 +115,7 @@ def campaign(
     for name in names:
         subject, found = KILLED[name](), Killed()
         folder = place / subject.name.split()[0]
-        share = count // len(names) if name != "benchmark" else min(3, count // len(names))
+        share = count // len(names)
         if not share:
             continue
         shutil.copytree(world, folder)

@@ -646,12 +646,13 @@ def disks(rng: random.Random) -> Iterator[Case]:
         "teacher": (run(model="DecCM"), ("saved", "log")),
         "simulate": (simulate, ("made",)),
         "import-released": (raw, ("made",)),
-        "audit": (("audit", "model.pth", "--k=3", *DATA[1:], QUIET[1], "--out=audited"), ("audited", "log")),
+        "audit": (("audit", "model.pth", "--k=3", *DATA[1:], QUIET[1], "--out=audited"), ("audited", "log", "output")),
         "index": (INDEXED[:-1], ("kept.index", "output")),
         "recommend": (INDEXED, ("lists.csv", "kept.index")),
         "output": (COMMANDS["recommend"], ("output",)),
         "evaluate": (COMMANDS["evaluate"], ("output", "saved", "log")),
     }
+    first = ("saved", "audited")  # of two files the first may be whole
     for title, (command, found) in commands.items():
         change = partial(remove, name="kept.index") if "--index=flat" in command else nothing
         if title not in ("output", "evaluate"):
@@ -665,14 +666,14 @@ def disks(rng: random.Random) -> Iterator[Case]:
                 found,
                 change,
                 sure=limit == 0,
-                writes=("saved", "audited/audit.json") if limit else ("saved",),  # of two files the first is whole
+                writes=first if limit else ("saved",),
                 limit=limit,
             )
     while True:
         title, limit = rng.choice(list(commands)), int(10 ** rng.uniform(1, 5))
         command, found = commands[title]
         change = partial(remove, name="kept.index") if "--index=flat" in command else nothing
-        writes = ("saved", "made", "audited", "kept.index", "lists.csv", "result.json") if limit > 5_000 else ("saved",)
+        writes = (*first, "made", "kept.index", "lists.csv", "result.json") if limit > 5_000 else first
         yield Case("disks", f"{title}, {limit} bytes", command, found, change, sure=False, writes=writes, limit=limit)
 
 

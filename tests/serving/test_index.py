@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 import sys
 from types import SimpleNamespace
@@ -173,15 +175,12 @@ def test_without_disk_the_old_file_stays(monkeypatch, tmp_path):
         with pytest.raises(ResourceError, match=r"i: expected 0.2 MB of free disk for the index, found 0.0 MB"):
             save_index(index, path, OWNER)
 
-    class Full:
-        """faiss on a disk that fills up while it writes."""
+    def fill(block):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        @staticmethod
-        def write_index(raw, name):
-            faiss.write_index(raw, "/dev/full")
-
-    monkeypatch.setattr(index_file, "faiss", Full)
-    with pytest.raises(ResourceError, match="expected to write the index, but"):
+    writer = faiss.PyCallbackIOWriter
+    monkeypatch.setattr(faiss, "PyCallbackIOWriter", lambda write: writer(fill))
+    with pytest.raises(ResourceError, match="i: expected to write the file, but No space left on device"):
         save_index(index, path, OWNER)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
