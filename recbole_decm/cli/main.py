@@ -38,6 +38,7 @@ COMMANDS = {
         "benchmark_report_command",
         "Tables and page of a benchmark, from its folder.",
     ),
+    "extract": ("recbole_decm.cli.extract", "extract_command", "Turn videos and music into a data set."),
     "import-table": (
         "recbole_decm.cli.import_table",
         "import_table_command",

@@ -114,12 +114,12 @@ def _remove_orphans(folder: Path) -> None:
     """Remove temporary files whose writer is gone: nobody holds their lock."""
     for left in folder.glob(f".*{_SUFFIX}"):
         if re.fullmatch(rf"\..+\.[a-z0-9_]{{8}}\{_SUFFIX}", left.name):
-            with suppress(OSError), _held(left):
+            with suppress(OSError), held(left):
                 left.unlink()
 
 
 @contextmanager
-def _held(path: Path, wait: bool = False) -> Iterator[None]:
+def held(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a file or folder, which the system frees with the process.
 
     Raises:
@@ -154,7 +154,7 @@ def scratch_folder(place: Path) -> Iterator[Path]:
             _mend(place)
             work = Path(tempfile.mkdtemp(dir=place, prefix=_WORK))
             with suppress(OSError):
-                owner.enter_context(_held(work))
+                owner.enter_context(held(work))
         owner = owner.pop_all()
     with owner:
         try:
@@ -180,13 +180,13 @@ def replacing_folders(folders: list[Path], overwrite: bool) -> Iterator[list[Pat
     """
     place = folders[0].parent
     mend(place)
-    _require_free(folders, overwrite)
+    require_free(folders, overwrite)
     with scratch_folder(place) as work:
         yield [work / folder.name for folder in folders]
         with in_one_line(place, "into it"):
             _sync(work)
             with _alone_in(place):
-                _require_free(folders, overwrite)
+                require_free(folders, overwrite)
                 moves = work / _MOVES
                 write_text(moves, json.dumps([folder.name for folder in folders]))
                 _sync(work, whole=False)
@@ -208,7 +208,7 @@ def mend(place: Path) -> None:
 
 def _mend(place: Path) -> None:
     for work in place.glob(f"{_WORK}*"):
-        with suppress(OSError, ValueError, ResourceError), _held(work):
+        with suppress(OSError, ValueError, ResourceError), held(work):
             if (work / _MOVES).is_file():
                 _move(work)
             shutil.rmtree(work)
@@ -239,7 +239,12 @@ def _move(work: Path) -> None:
         ) from error
 
 
-def _require_free(folders: list[Path], overwrite: bool) -> None:
+def require_free(folders: list[Path], overwrite: bool) -> None:
+    """Refuse names of folders to write that are taken; long work asks before it begins.
+
+    Raises:
+        ConfigError: a folder exists and ``overwrite`` is not set; something else than a folder has its name.
+    """
     for folder in folders:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise ConfigError(f"--out: expected a folder, or nothing, at {folder}, found something else. Move it away.")
@@ -254,7 +259,7 @@ def _alone_in(place: Path) -> Iterator[None]:
     """Be the only process that makes, mends or renames folders here, where the system has locks."""
     with ExitStack() as stack:
         with suppress(OSError):
-            stack.enter_context(_held(place, wait=True))
+            stack.enter_context(held(place, wait=True))
         yield
 
 

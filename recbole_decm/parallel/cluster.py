@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from recbole_decm.errors import ConfigError, DistributedError
@@ -24,15 +28,9 @@ class Cluster:
     """
 
     def __init__(self, address: str):
+        distributed = _distributed(address)
         try:
-            from distributed import Client
-        except ImportError as error:
-            raise ConfigError(
-                f"{address}: a Dask cluster needs the package distributed, which is not installed. "
-                "Install it: pip install 'recbole-decm[cluster]'"
-            ) from error
-        try:
-            self._client = Client(address, timeout=_SECONDS, set_as_default=False)
+            self._client = distributed.Client(address, timeout=_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConfigError(f"{address}: expected a Dask scheduler there, tcp://HOST:PORT ({error}).") from error
         try:
@@ -86,6 +84,37 @@ class Cluster:
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function once on each worker."""
         self._client.run(function, *args, on_error="ignore")
+
+
+@contextmanager
+def workers_here(count: int) -> Iterator[str]:
+    """A cluster of processes on this machine with a thread each, which ends with the context; the address of its
+    scheduler.
+
+    Raises:
+        ConfigError: ``distributed`` is not installed.
+    """
+    distributed = _distributed(f"{count} workers")
+    cluster = distributed.LocalCluster(
+        n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
+    with cluster:
+        yield cluster.scheduler_address
+
+
+def is_installed() -> bool:
+    """Whether ``distributed`` is there; it is not imported."""
+    return importlib.util.find_spec("distributed") is not None
+
+
+def _distributed(what: str) -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as error:
+        raise ConfigError(
+            f"{what}: a Dask cluster needs the package distributed, which is not installed. "
+            "Install it: pip install 'recbole-decm[cluster]'"
+        ) from error
 
 
 def _allow_losses(losses: int, dask_scheduler: Any = None) -> int:

@@ -141,7 +141,7 @@ def write_collection(
     write_atomic(folder / f"{name}.item", item | _atomic(data.music.columns), decimals=None, form=form)
     for side in (data.videos, data.music):
         for key, vectors in side.features.items():
-            _write_features(folder / f"{name}.{key}.npy", vectors)
+            write_features(folder / f"{name}.{key}.npy", vectors)
     for part, rows in data.pairs.groupby("split"):
         columns = {f"{key}:token": rows[key].to_numpy() for key in ("video_id", "music_id")}
         write_atomic(folder / f"{name}.{part.removeprefix(EXTRA)}.inter", columns, form=form)
@@ -175,7 +175,8 @@ def _atomic(columns: pd.DataFrame) -> dict[str, Sequence | np.ndarray]:
     return found
 
 
-def _write_features(path: Path, vectors: Rows) -> None:
+def write_features(path: Path, vectors: Rows) -> None:
+    """Write rows as a ``.npy`` file, a block at a time."""
     matrix, rows, _ = vectors
     blocks = (matrix[rows[start : start + _BLOCK_ROWS]] for start in range(0, len(rows), _BLOCK_ROWS))
     dtype = np.dtype(np.float16 if matrix.dtype == np.float16 else np.float32)

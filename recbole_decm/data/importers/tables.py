@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,14 @@ _PARQUET = (".parquet", ".pq")
 _TABS = (".tsv", ".inter", ".user", ".item")
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+def read_table(path: Path, columns: Mapping[str, str], usual: Mapping[str, Sequence[str]] = USUAL) -> pd.DataFrame:
     """A CSV (of tabs, for ``.tsv`` and atomic files) or Parquet table, its known columns under our names.
 
     Cells of a CSV are text, and empty ones the empty text.
+
+    Args:
+        columns: our name -> what the table calls it.
+        usual: our name -> what it is called where ``columns`` does not say.
 
     Raises:
         DataError: no such file, not UTF-8, a line of another length, no rows, or a column that ``columns`` names.
@@ -46,8 +50,8 @@ def read_table(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
             f"{path}: expected each column once, found '{frame.columns[frame.columns.duplicated()][0]}' again."
         )
     renamed = {}
-    for key, usual in USUAL.items():
-        found = columns.get(key) if columns.get(key) in frame else next((n for n in usual if n in frame), None)
+    for key, names in usual.items():
+        found = columns.get(key) if columns.get(key) in frame else next((n for n in names if n in frame), None)
         if found is not None:
             renamed[found] = key
     return frame.rename(columns=renamed)

@@ -1,0 +1,205 @@
+"""What commands share that read videos and music: the engine, the progress bar, and the features of new videos."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_decm.data.importers.collection import Rows, write_features
+from recbole_decm.data.importers.files import FILE, read_files
+from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.csv_text import csv_text
+from recbole_decm.io.npy import missing_rows
+from recbole_decm.io.write import replacing_folders, require_free, write_text
+from recbole_decm.media import cards as cards_of
+from recbole_decm.media.cards import Card
+from recbole_decm.media.extract import Extracted, extract_files, work_folder
+from recbole_decm.media.extractor import Extractor
+from recbole_decm.media.extractors import EXTRACTORS, reopen
+from recbole_decm.media.failures import Failure
+from recbole_decm.media.portions import SIZE
+from recbole_decm.media.work import Engine, here, on_cluster
+from recbole_decm.parallel.cluster import is_installed, workers_here
+from recbole_decm.parallel.processes import cores
+
+FAILURES = "failures.csv"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        workers: processes on this machine; None for one a core, where the package for it is installed.
+        scheduler: of a Dask cluster, whose workers read instead.
+        device: where networks compute.
+        strict: whether the first file that cannot be read is an error.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    device: str = "cpu"
+    strict: bool = False
+
+    @contextmanager
+    def engine(self, extractors: Mapping[str, Extractor], files: int) -> Iterator[Engine]:
+        """What reads, for so many files."""
+        cards = {field: extractor.card for field, extractor in extractors.items()}
+        workers = self.workers or (cores() if is_installed() else 1)
+        workers = min(workers, -(-files // SIZE))
+        if self.scheduler is not None:
+            with on_cluster(self.scheduler, cards, self.device) as engine:
+                yield engine
+        elif workers > 1:
+            with workers_here(workers) as address, on_cluster(address, cards, self.device) as engine:
+                yield engine
+        else:
+            with here(extractors) as engine:
+                yield engine
+
+    def read(self, wanted: Mapping[str, Sequence[str]], extractors: Mapping[str, Extractor], folder: Path) -> Extracted:
+        """The features of files, with a progress bar, but those that ``folder`` holds from a run that was stopped.
+
+        Args:
+            wanted: absolute path -> the fields that the file is read for.
+        """
+        from tqdm import tqdm
+
+        cards = {field: extractor.card for field, extractor in extractors.items()}
+        failed = 0
+        with (
+            self.engine(extractors, len(wanted)) as engine,
+            tqdm(total=len(wanted), unit="file", desc="Extract", file=sys.stderr, disable=None) as bar,
+        ):
+
+            def on_files(files: int, bad: int, now: bool) -> None:
+                nonlocal failed
+                failed += bad
+                if not now and not bar.disable:
+                    bar.initial += files  # what was there does not count for the rate
+                bar.set_postfix(failed=failed, refresh=False)
+                bar.update(files)
+
+            return extract_files(wanted, cards, folder, engine, strict=self.strict, on_files=on_files)
+
+
+def rows_of(files: Sequence[str] | np.ndarray, fields: Sequence[str], found: Extracted, place: str) -> dict[str, Rows]:
+    """The vectors of some files, by field.
+
+    Raises:
+        DataError: none of the files has a field.
+    """
+    features = {}
+    for field in fields:
+        rows = Rows(found.matrices[field], np.array([found.rows[field][file] for file in files]), place)
+        if missing_rows(rows.matrix, field, place)[rows.rows].all():
+            bad = next(failure for failure in found.failures if failure.field == field and failure.source in set(files))
+            raise DataError(
+                f"{place}: expected at least one file with '{field}', found none of {len(files):,}; the first, "
+                f"{bad.source}, is {bad.reason.value}: {bad.detail}."
+            )
+        features[field] = rows
+    return features
+
+
+def failures_text(failures: Sequence[Failure], base: Path) -> str:
+    """``failures.csv``: file (as seen from ``base``), field, reason, detail."""
+    rows = [(_shown(failure.source, base), failure.field, failure.reason.value, failure.detail) for failure in failures]
+    return csv_text(pd.DataFrame(rows, columns=["file", "field", "reason", "detail"]))
+
+
+def _shown(source: str, base: Path) -> str:
+    path = Path(source)
+    return str(path.relative_to(base)) if path.is_relative_to(base) else source
+
+
+def told(files: int, failures: Sequence[Failure], place: Path) -> str:
+    """How many files were read, how many not, and why, in a line for people."""
+    bad = len({failure.source for failure in failures})
+    if not bad:
+        return f"{files:,} files read"
+    reasons = Counter(failure.reason.value for failure in {(f.source, f.reason): f for f in failures}.values())
+    why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{files:,} files; {bad:,} could not be read, or not for all fields ({why}): {place}"
+
+
+def extract_videos(videos: Path, cards: Mapping[str, Card], out: Path, overwrite: bool, reading: Reading) -> list[str]:
+    """Write the features of new videos as those of a model were made: ``FIELD.npy`` and ``ids.csv`` with a row for each
+    video that has at least one field, ``failures.csv`` and ``features.json``.
+
+    Args:
+        videos: a folder, or a table of :func:`~recbole_decm.data.importers.files.read_files`.
+        cards: of the model, by field.
+
+    Returns:
+        What was done, in lines for people.
+
+    Raises:
+        ConfigError: another extractor opens than the cards', or ``out`` exists.
+        DataError: no videos, or none that can be read.
+    """
+    require_free([out], overwrite)
+    table = read_files(videos)
+    extractors = {field: reopen(card, reading.device) for field, card in cards.items()}
+    with work_folder(out.parent / f".extract-{out.name}") as work:
+        found = reading.read(dict.fromkeys(table[FILE], tuple(cards)), extractors, work)
+        features = rows_of(table[FILE].to_numpy(), tuple(cards), found, str(videos))
+        missing = [missing_rows(rows.matrix, field, rows.place)[rows.rows] for field, rows in features.items()]
+        there = ~np.logical_and.reduce(missing)
+        base = Path(videos if videos.is_dir() else videos.parent).absolute()
+        with replacing_folders([out], overwrite) as (folder,):
+            folder.mkdir()
+            for field, rows in features.items():
+                write_features(folder / f"{field}.npy", rows._replace(rows=rows.rows[there]))
+            write_text(folder / "ids.csv", csv_text(table.drop(columns=FILE)[there]))
+            write_text(folder / FAILURES, failures_text(found.failures, base))
+            cards_of.write_cards(folder / cards_of.FILE, cards)
+    return [told(len(table), found.failures, out / FAILURES), f"{there.sum():,} videos with {', '.join(cards)}"]
+
+
+def video_cards(path: Path) -> dict[str, Card]:
+    """What made the features of the videos of a model or of a data set.
+
+    Args:
+        path: a checkpoint, the folder of a data set, or a ``features.json``.
+
+    Raises:
+        ConfigError: it does not say how its features were made.
+    """
+    if path.is_dir():
+        found = cards_of.read_cards(path / cards_of.FILE)
+    elif path.suffix == ".json":
+        found = cards_of.read_cards(path)
+    else:
+        from recbole_decm.training.checkpoint import read_checkpoint
+
+        values = read_checkpoint(path).get("features")
+        if not values:
+            raise ConfigError(
+                f"{path}: expected a checkpoint that says how its features were made, found none of that. It was "
+                "trained on features without a features.json. Give features as .npy, or the folder of a data set."
+            )
+        found = cards_of.from_values(values, path)
+    of_pictures = {field: card for field, card in found.items() if takes(card.extractor) == "picture"}
+    if not of_pictures:
+        raise ConfigError(f"{path}: expected a field of the videos' pictures, found {', '.join(found)}.")
+    return of_pictures
+
+
+def takes(extractor: str) -> str:
+    """What an extractor takes: picture, sound or text; nothing for one that is not known, which opening it refuses."""
+    entry = EXTRACTORS.get(extractor.partition(":")[0])
+    return entry.takes if entry else ""
+
+
+def cards_text(cards: Mapping[str, Card]) -> str:
+    """The text of ``features.json``."""
+    return json.dumps(cards_of.as_values(cards), indent=2) + "\n"

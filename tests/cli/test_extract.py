@@ -1,0 +1,252 @@
+"""Videos and music to a data set: what is written, what is refused, and that a stop or a cluster changes no bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from helpers.clips_and_tracks import TRACKS, VIDEOS, write_clips
+from helpers.media_files import plain, write_clip
+from helpers.running import run_quick
+
+from recbole_decm.cli.main import main
+from recbole_decm.io.atomic import read_columns
+from recbole_decm.media import portions
+from recbole_decm.media.clips import extract_clips
+from recbole_decm.media.extractor import Sampling
+from recbole_decm.media.extractors import open_extractor
+from recbole_decm.media.sandbox import Reader
+
+pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[media]'")
+EXTRACT = ["extract", "--pairs=pairs.csv", "--out=data", "--name=mine", "--workers=1"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips")).parent
+
+
+@pytest.fixture
+def clips(made, tmp_path) -> Path:
+    """A copy of the clips, which a test may change, as the current folder."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def columns(name: str, *fields: str) -> pd.DataFrame:
+    return read_columns(Path("data/mine") / f"mine.{name}", fields)
+
+
+def change(**values) -> pd.DataFrame:
+    table = pd.read_csv("pairs.csv", dtype=str, keep_default_na=False).assign(**values)
+    table.to_csv("pairs.csv", index=False)
+    return table
+
+
+def test_a_table_of_paths_becomes_a_data_set_that_trains(clips, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)  # one worker needs no Dask
+    assert main([*EXTRACT, "--pgc-pairs=pairs.csv"]) == 0
+    said = capsys.readouterr().out
+    assert f"{VIDEOS + TRACKS} files read" in said and "Next: recbole-decm run --model=DecCMPlus --dataset=mine" in said
+    assert "split as the table says: 6 train, 2 valid, 2 test" in said
+    user, item = columns("user", "video_id", "uploader_id", "caption"), columns("item", "music_id", "genre", "title")
+    assert user.iloc[4].tolist() == ["v4", "u1", "clip 4"] and item.iloc[3].tolist() == ["m3", "g1", "song 3"]
+    extractors = {"visual": open_extractor("appearance-motion")}
+    with Reader() as reader:
+        alone = extract_clips(["videos/v4.mp4"], extractors, reader).features["visual"]
+    np.testing.assert_array_equal(np.load("data/mine/mine.visual.npy")[4:5], alone)
+    cards = json.loads(Path("data/mine/features.json").read_text())["fields"]
+    assert cards["visual"]["sampling"]["fps"] == 1 and cards["acoustic"]["extractor"] == "descriptors"
+    assert Path("data/mine-pgc/features.json").read_bytes() == Path("data/mine/features.json").read_bytes()
+    assert Path("data/mine/failures.csv").read_text() == "file,field,reason,detail\n"
+    assert sorted(path.name for path in Path("data").iterdir()) == ["mine", "mine-pgc"]
+    quick = {"metrics": ["NDCG"], "topk": [2], "valid_metric": "NDCG@2", "epochs": 1, "teacher_config": {"epochs": 1}}
+    assert "ndcg@2" in run_quick("DecCMPlus", Path("data"), "mine", **quick)["test_result"]
+
+
+def test_own_sound_given_ids_and_several_fields(clips, capsys):
+    change(music="", video_id=["first", *[""] * (VIDEOS - 1)])
+    options = ["--video", "look=appearance-motion", "--video", "visual=appearance-motion", "--frames=2"]
+    assert main([*EXTRACT, *options, "--split=0.6,0.2,0.2", "--seed=3"]) == 0
+    assert f"{VIDEOS} files read" in capsys.readouterr().out  # each once, for its picture and its sound
+    pairs = pd.concat([columns(f"{part}.inter", "video_id", "music_id") for part in ("train", "valid", "test")])
+    assert (pairs["video_id"] == pairs["music_id"]).all()
+    assert sorted(pairs["video_id"]) == sorted(["first", *(f"v{i}" for i in range(1, VIDEOS))])
+    written = yaml.safe_load(Path("data/mine/mine.yaml").read_text())
+    assert written["video_fields"] == ["look", "visual"] and written["teacher"] == "none"
+    np.testing.assert_array_equal(np.load("data/mine/mine.look.npy"), np.load("data/mine/mine.visual.npy"))
+    assert json.loads(Path("data/mine/features.json").read_text())["fields"]["look"]["sampling"]["frames"] == 2
+
+
+def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(clips, capsys):
+    Path("videos/v3.mp4").write_bytes(b"nothing")
+    Path("music/m1.m4a").unlink()
+    write_clip(Path("videos/v4.mp4"), plain((9, 9, 9)))  # without sound
+    change(music=["", *(f"music/m{i % TRACKS}.m4a" for i in range(1, 4)), "", *["music/m2.m4a"] * 5], genre="g0")
+    assert main(EXTRACT) == 0
+    said = capsys.readouterr().out
+    assert "13 files; 3 could not be read, or not for all fields (1 corrupt, 1 no-sound, 1 not-found)" in said
+    assert "10 videos of pairs.csv: visual 146 dimensions; dropped 1 without any features, such as 'v3'" in said
+    failures = pd.read_csv("data/mine/failures.csv")
+    assert failures[["file", "field", "reason"]].to_numpy().tolist() == [
+        ["videos/v3.mp4", "visual", "corrupt"],
+        ["videos/v4.mp4", "acoustic", "no-sound"],
+        ["music/m1.m4a", "acoustic", "not-found"],
+    ]
+    assert set(columns("item", "music_id")["music_id"]) == {"v0", "m2", "m3"}
+    assert main([*EXTRACT, "--overwrite", "--strict"]) == 2
+    assert "v4.mp4: expected a file that can be read for 'acoustic', found no-sound" in capsys.readouterr().err
+    for path in Path("music").iterdir():
+        path.write_bytes(b"")
+    change(music=[f"music/m{i % TRACKS}.m4a" for i in range(VIDEOS)])
+    assert main([*EXTRACT, "--overwrite"]) == 2
+    assert "expected at least one file with 'acoustic', found none of 4; the first" in capsys.readouterr().err
+
+
+WRONG = {
+    "the same stem in two folders": (
+        lambda: change(video=["music/../videos/v1.mp4", "music/v1.mp4", *["videos/v0.mp4"] * (VIDEOS - 2)]),
+        [],
+        "expected one file of each 'video_id', found .*videos/v1.mp4 and .*music/v1.mp4 of 'v1'. Give each an id",
+    ),
+    "two genres of a track": (
+        lambda: change(genre=[f"g{i}" for i in range(VIDEOS)]),
+        [],
+        "expected one genre of each 'music_id', found g0 and g4 of 'm0'",
+    ),
+    "no video": (lambda: change(video=""), [], "pairs.csv, row 1: expected a name in 'video'"),
+    "no such group": (lambda: None, ["--group=artist"], "--group: expected a column of the tables, found 'artist'"),
+    "a part of a split": (lambda: change(split="train"), [], "expected pairs of train and valid, found none of valid"),
+    "sound for the videos": (
+        lambda: None,
+        ["--video=a=descriptors"],
+        "expected an extractor of picture .*found one of",
+    ),
+    "no such extractor": (lambda: None, ["--music=a=descriptor"], "Did you mean 'descriptors'"),
+    "one name twice": (
+        lambda: None,
+        ["--video=a=appearance-motion", "--music=a=descriptors"],
+        "expected another name for each field .* found a twice",
+    ),
+    "both samplings": (lambda: None, ["--fps=1", "--frames=2"], "--fps, --frames: expected one of them"),
+    "both engines": (lambda: None, ["--scheduler=tcp://a:1"], "expected either --workers or --scheduler, found both"),
+    "new videos, too": (lambda: None, ["--videos=videos"], "expected --fields-of beside it.*found --pairs, --name"),
+    "it exists": (lambda: Path("data/mine").mkdir(parents=True), [], "expected a new folder, found data/mine"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said_before_any_file_is_read(name, clips, capsys, monkeypatch):
+    spoil, options, words = WRONG[name]
+    spoil()
+    monkeypatch.setattr("recbole_decm.cli.extracting.Reading.read", lambda *_: pytest.fail("files were read"))
+    assert main([*EXTRACT, *options]) == 2
+    assert re.search(words, capsys.readouterr().err)
+
+
+STOPPED = """
+import os, signal, sys
+from recbole_decm.cli.main import main
+from recbole_decm.media import portions
+portions.SIZE = 3
+write, done = portions.Kept.write, []
+def write_and_die(self, place, shard):
+    if len(done) == 2:  # in the middle of a file
+        (place.parent / ".half.abcdefgh.writing").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, place, shard)
+    done.append(place)
+portions.Kept.write = write_and_die
+main(sys.argv[1:])
+"""
+
+
+def test_a_run_that_was_killed_goes_on_and_gives_the_same_bits(clips, monkeypatch, capsys):
+    monkeypatch.setattr(portions, "SIZE", 3)
+    assert main(EXTRACT) == 0
+    whole = files_of(Path("data/mine"))
+    shutil.rmtree("data")
+    stopped = subprocess.run([sys.executable, "-c", STOPPED, *EXTRACT], env=os.environ, timeout=120)
+    assert stopped.returncode == -signal.SIGKILL
+    done = sorted(Path("data/.extract-mine").glob("*.npz"))
+    assert len(done) == 2
+    read = []
+    monkeypatch.setattr(
+        "recbole_decm.media.work.extract_clips", lambda files, *a: read.extend(files) or extract_clips(files, *a)
+    )
+    assert main(EXTRACT) == 0
+    assert files_of(Path("data/mine")) == whole and not Path("data/.extract-mine").exists()
+    assert len(read) == VIDEOS + TRACKS - 6  # two portions of three were kept
+
+
+def test_another_file_card_or_sampling_is_another_portion(tmp_path):
+    file = tmp_path / "a.mp4"
+    file.write_bytes(b"1234")
+    portion = portions.Portion((str(file), str(tmp_path / "gone")), ("visual",))
+
+    def place(name="appearance-motion", **options):
+        card = open_extractor(name, Sampling(**options)).card
+        return portions.Kept(tmp_path, {"visual": card, "other": card}).place(portion)
+
+    before = {place(), place(fps=2), place(frames=2), place("descriptors")}
+    assert len(before) == 4 and place() in before
+    os.utime(file, ns=(5, 5))
+    touched = place()
+    file.write_bytes(b"12345")
+    os.utime(file, ns=(5, 5))
+    (tmp_path / "gone").touch()
+    assert len(before | {touched, place()}) == 6
+    card = open_extractor("appearance-motion").card.model_copy(update={"source": "elsewhere", "licence": "another"})
+    assert portions.Kept(tmp_path, {"visual": card}).place(portion) == place()
+
+
+def test_two_runs_do_not_work_on_the_same_data_set(clips, capsys):
+    from recbole_decm.io.write import held
+
+    Path("data/.extract-mine").mkdir(parents=True)
+    with held(Path("data/.extract-mine")):
+        assert main(EXTRACT) == 2
+    assert "expected no other run at work here, found one" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_same_bits(clips, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed: pip install -e '.[cluster]'")
+    monkeypatch.setattr(portions, "SIZE", 1)
+    assert main(EXTRACT) == 0
+    whole = files_of(Path("data/mine"))
+    done = Path("data/.extract-mine")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**options) as cluster:
+        victim = cluster.workers[0].pid
+        killed = []
+
+        def kill() -> None:
+            while not list(done.glob("*.npz")):
+                time.sleep(0.005)
+            killed.append(len(list(done.glob("*.npz"))))
+            os.kill(victim, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        command = [part for part in EXTRACT if part != "--workers=1"]
+        assert main([*command, f"--scheduler={cluster.scheduler_address}", "--overwrite"]) == 0
+        killer.join(10)
+    assert killed and killed[0] < VIDEOS + TRACKS  # on the way
+    assert files_of(Path("data/mine")) == whole
