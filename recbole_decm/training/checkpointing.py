@@ -15,6 +15,7 @@ from recbole_decm.config.keys import Role, having
 from recbole_decm.data.priors import known_genres
 from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
 from recbole_decm.io.write import in_one_line, make_folder, take
+from recbole_decm.media.cards import as_values
 from recbole_decm.training.checkpoint import (
     counters,
     encode,
@@ -29,6 +30,7 @@ from recbole_decm.training.checkpoint import (
 )
 from recbole_decm.training.collector import MatchingCollector
 from recbole_decm.training.failures import naming_model
+from recbole_decm.training.features import cards_of, require_made_alike
 
 
 class CheckpointMixin:
@@ -46,6 +48,7 @@ class CheckpointMixin:
         self.history: list[dict] = []
         self.epoch_terms: list[dict[str, float]] = []  # loss by term, of each epoch that this process trained
         self.validations: list[dict[str, float]] = []  # metrics of each validation
+        self.features = cards_of(config)
         self._best: dict | None = None
         self._best_epoch = -1
         self._train_data = None
@@ -152,6 +155,7 @@ class CheckpointMixin:
             "config": self.config.plain(),
             "epoch": self._best_epoch,
             "genres": self._genres(),
+            "features": as_values(self.features) if self.features else None,
             **self.provenance,
             **self._best,
             "training": training,
@@ -200,6 +204,7 @@ class CheckpointMixin:
                 f"{resume_file}: expected a checkpoint of a run to resume, found weights alone (imported, or a cached "
                 "teacher). They can be evaluated, or serve as --teacher."
             )
+        require_made_alike(content, self.config)
         self._compare_settings(content, resume_file)
         training = content["training"]
         load_weights(self.model, training["state_dict"], resume_file)

@@ -13,6 +13,7 @@ from recbole_decm.config.values import parse_arguments, read_config_files, read_
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_files
 from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.features import require_made_alike
 from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.run import build, load, plain_metrics, result_path, timed, write_result
 from recbole_decm.training.trainers import trainer_class
@@ -24,6 +25,9 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     Args:
         content: of :func:`~recbole_decm.training.checkpoint.read_checkpoint`.
         arguments: ``--key=value``, above the values the checkpoint was trained with.
+
+    Raises:
+        DataError: the features of its data set were made in another way than the checkpoint's.
     """
     given = parse_arguments(list(arguments))
     files = read_config_files(take_config_files(given))
@@ -43,6 +47,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     values |= {"data_path": data_path} if (Path(data_path) / dataset).is_dir() else {}
     config = DecCMConfig(model, dataset, config_dict=values, arguments=arguments)
     config.genres = tuple(content.get("genres") or ())
+    require_made_alike(content, config)
     return config
 
 

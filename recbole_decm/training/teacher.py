@@ -24,6 +24,7 @@ from recbole_decm.model.distillation import ProfessionalPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
 from recbole_decm.training.checkpoint import fitting, load_weights, read_checkpoint, write_checkpoint
+from recbole_decm.training.features import require_made_alike
 from recbole_decm.training.provenance import data_digest
 
 _WIDTHS = ("encoders.visual.mean.weight", "encoders.acoustic.mean.weight")
@@ -124,6 +125,7 @@ def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
         raise CheckpointError(
             f"{path}: expected a teacher (DecCMTeacher or CMVAE), found a checkpoint of {content['model']}."
         )
+    require_made_alike(content, config)
     weights = content["state_dict"]
     missing = [name for name in _WIDTHS if name not in weights]
     if missing:
@@ -163,6 +165,7 @@ def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
                 f"found {matrix.dim}."
             )
     content = read_checkpoint(path, model.device)
+    require_made_alike(content, dataset.config)
     inputs = ModelInputs.of_features(visual, acoustic)
     teacher = _teacher(inputs, content["config"], content["state_dict"], model.device, torch.float32, path)
     with torch.no_grad():
