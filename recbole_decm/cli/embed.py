@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from recbole_decm.cli.options import TAKES_KEYS
+from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, videos_option
 
 
 @click.command("embed", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-@click.option("--videos", type=click.Path(path_type=Path), help="Features of the videos: .npy, one row per video.")
+@videos_option
 @click.option("--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .npy.")
 @click.option("--split", type=click.Choice(["test", "all"]), help="Videos of the data set instead.")
 @click.option("--dataset", help="Embed this data set's tracks; by default those of the training data.")
@@ -50,7 +50,8 @@ def embed_command(
     if videos is None and split is None:
         recommender = open_recommender(checkpoint, given)
     else:
-        recommender, found = open_new_videos(checkpoint, VideoChoice(videos, uploaders, split or "test"), given)
+        features = features_of_videos(videos, checkpoint)
+        recommender, found = open_new_videos(checkpoint, VideoChoice(features, uploaders, split or "test"), given)
     total = len(recommender.tokens) + (len(found) if found else 0)
     with tqdm(total=total, unit="row", desc="Embed", file=sys.stderr, disable=None) as bar:
         write_embeddings(recommender, found, out, overwrite, bar.update)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 
@@ -163,6 +165,17 @@ def extract_videos(videos: Path, cards: Mapping[str, Card], out: Path, overwrite
             write_text(folder / FAILURES, failures_text(found.failures, base))
             cards_of.write_cards(folder / cards_of.FILE, cards)
     return [told(len(table), found.failures, out / FAILURES), f"{there.sum():,} videos with {', '.join(cards)}"]
+
+
+@contextmanager
+def clips_as_features(videos: Path, checkpoint: Path) -> Iterator[Path]:
+    """A folder of the features of clips, as a checkpoint's were made; what cannot be read is said on standard error."""
+    with tempfile.TemporaryDirectory(prefix="recbole-decm-") as scratch:
+        folder = Path(scratch, "videos")
+        extract_videos(videos, video_cards(checkpoint), folder, False, Reading(workers=1))
+        for row in pd.read_csv(folder / FAILURES, dtype=str, keep_default_na=False).itertuples():
+            click.echo(f"warning: {row.file} is left out: {row.field}: {row.reason}: {row.detail}", err=True)
+        yield folder
 
 
 def video_cards(path: Path) -> dict[str, Card]:

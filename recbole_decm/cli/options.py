@@ -86,3 +86,22 @@ PGC_SHARES = (0.9, 0.1)
 shares_option = click.option(
     "--split", callback=_shares, help="Shares of train, valid and test.  [default: 0.8,0.1,0.1, where no column tells]"
 )
+
+videos_option = click.option(
+    "--videos",
+    type=click.Path(path_type=Path),
+    help="New videos: features as .npy, one row per video, or as a folder of extract; or clips: a folder, CSV or file.",
+)
+
+
+def features_of_videos(videos: Path | None, checkpoint: Path) -> Path | None:
+    """What ``--videos`` names, as features: clips become those that a checkpoint was trained with, in a folder that
+    lasts as long as the command.
+    """
+    if videos is None or videos.suffix == ".npy" or not videos.exists():
+        return videos
+    if videos.is_dir() and any(videos.glob("*.npy")):
+        return videos
+    from recbole_decm.cli.extracting import clips_as_features
+
+    return click.get_current_context().with_resource(clips_as_features(videos, checkpoint))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from recbole_decm.cli.options import TAKES_KEYS
+from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, videos_option
 
 
 @click.command("recommend", context_settings=TAKES_KEYS)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--videos", type=click.Path(path_type=Path), help="Features of the videos: .npy, one row per video.")
+@videos_option
 @click.option(
     "--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .csv by genre, or .npy."
 )
@@ -61,10 +61,11 @@ def recommend_command(
 ) -> None:
     """The top tracks of CHECKPOINT for videos: row or video_id, rank, music_id, score.
 
-    Videos come from a .npy file (the label is the row, from 0) or from a split of the data set; they are read, scored
-    and written in blocks, to --out or as CSV to standard output. An index answers at the least effort that reaches
-    --recall against exact search on a sample of the videos; what it reached on others is printed. Lists with --filter
-    or --exclude are searched exactly, and are shorter where fewer than --k tracks are left. ARGUMENTS are --key=value,
+    Videos come from a .npy file (the label is the row, from 0), from a folder that `extract --videos` wrote, from a
+    split of the data set, or are clips, which are read as those that CHECKPOINT was trained with. They are scored and
+    written in blocks, to --out or as CSV to standard output. An index answers at the least effort that reaches --recall
+    against exact search on a sample of the videos; what it reached on others is printed. Lists with --filter or
+    --exclude are searched exactly, and are shorter where fewer than --k tracks are left. ARGUMENTS are --key=value,
     above the values the checkpoint was trained with.
     """
     from tqdm import tqdm
@@ -83,7 +84,7 @@ def recommend_command(
         table_format(out)
     left_out = [*exclude, *(read_ids(exclude_from) if exclude_from else [])]
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
-    choice = VideoChoice(videos, uploaders, split or "test")
+    choice = VideoChoice(features_of_videos(videos, checkpoint), uploaders, split or "test")
     recommender, found = open_with_videos(checkpoint, choice, given)
     recommender.check_length(k, "--k")
     allowed = recommender.allowed(left_out, where)

@@ -17,6 +17,7 @@ from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.recommender import Recommender
 from recbole_decm.serving.restored import content_model, ranks_new_videos, serving_model
 from recbole_decm.serving.tracks import ReadColumns, columns_of
+from recbole_decm.serving.uploads import ids_of, named, require_made_for
 from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config
@@ -29,8 +30,9 @@ class VideoChoice:
     """Which videos to recommend for: a file of features, or else a split of the data set.
 
     Attributes:
-        file: ``.npy`` (N, F); uploaders: as of :func:`~recbole_decm.serving.videos.open_videos`, for
-            a model that ranks under the uploaders' preferences.
+        file: ``.npy`` (N, F), or a folder of ``FIELD.npy`` and ``ids.csv``.
+        uploaders: as of :func:`~recbole_decm.serving.videos.open_videos`, for a model that ranks under the uploaders'
+            preferences.
         split: ``test`` or ``all``.
     """
 
@@ -92,11 +94,15 @@ def open_new_videos(
     """As :func:`open_with_videos`, for a checkpoint of a model that ranks tracks for new videos."""
     if choice.file is not None:
         recommender = open_recommender(checkpoint, arguments)
-        model = recommender.model
+        model, file, ids = recommender.model, choice.file, None
         if choice.uploaders is not None:
             recommender.check_preferences("--uploaders")
         groups = recommender.genres or model.num_groups
-        return recommender, open_videos(choice.file, model.visual.dim, choice.uploaders, groups)
+        if choice.file.is_dir():
+            require_made_for(read_checkpoint(checkpoint), choice.file, {model.visual.name: model.visual})
+            file, ids = choice.file / f"{model.visual.name}.npy", ids_of(choice.file)
+        videos = open_videos(file, model.visual.dim, choice.uploaders, groups, ids)
+        return recommender, named(videos, ids, choice.file)
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
     content_model(config)

@@ -51,22 +51,24 @@ class Videos:
 
 @dataclass(frozen=True)
 class FileVideos(Videos):
-    """Videos by the rows of a memory-mapped matrix; a label is the row's number, from 0.
+    """Videos by the rows of a memory-mapped matrix; a label is the row's id, or its number, from 0.
 
     Attributes:
-        visual: (N, F); uploaders: (N, K) or None.
+        visual: (N, F); uploaders: (N, K) or None; ids: (N,) or None.
     """
 
     visual: np.ndarray
     uploaders: np.ndarray | None
     label: str = "row"
+    ids: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.visual)
 
     def take(self, places: np.ndarray) -> VideoBlock:
         uploaders = None if self.uploaders is None else _single(self.uploaders[places])
-        return VideoBlock(places, _single(self.visual[places]), uploaders)
+        labels = places if self.ids is None else self.ids[places]
+        return VideoBlock(labels, _single(self.visual[places]), uploaders)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ class DatasetVideos(Videos):
 
 
 def open_videos(
-    path: Path, visual_dim: int, uploaders: Path | None = None, groups: Sequence[str] | int | None = None
+    path: Path,
+    visual_dim: int,
+    uploaders: Path | None = None,
+    groups: Sequence[str] | int | None = None,
+    ids: np.ndarray | None = None,
 ) -> FileVideos:
     """Open and check files of today's uploads.
 
@@ -101,6 +107,7 @@ def open_videos(
         uploaders: ``.csv`` with a column for each genre group, in any order, or ``.npy`` of (N, K) in the order of
             ``groups``, which is said in a warning; one row per video, which sums to 1.
         groups: names of the model's K groups, or K alone.
+        ids: (N,) of the videos, for ``uploaders`` with a column ``video_id``, whose rows may stand in any order.
 
     Raises:
         DataError: missing, malformed, of other dimensions, not finite, no probabilities, of an unknown genre.
@@ -109,7 +116,7 @@ def open_videos(
     check_finite(visual, "visual features", str(path))
     preferences = None
     if uploaders is not None:
-        preferences = _open_preferences(uploaders, groups)
+        preferences = _open_preferences(uploaders, groups, ids)
         if len(preferences) != len(visual):
             raise DataError(
                 f"{uploaders}: expected {len(visual)} rows, one per video of {path}, found {len(preferences)}."
@@ -119,7 +126,7 @@ def open_videos(
     return FileVideos(visual, preferences)
 
 
-def _open_preferences(path: Path, groups: Sequence[str] | int | None) -> np.ndarray:
+def _open_preferences(path: Path, groups: Sequence[str] | int | None, ids: np.ndarray | None) -> np.ndarray:
     names = () if groups is None or isinstance(groups, int) else groups
     if path.suffix != ".csv":
         matrix = _open(path, "uploader preferences", len(names) if names else groups)  # type: ignore[arg-type]
@@ -127,10 +134,20 @@ def _open_preferences(path: Path, groups: Sequence[str] | int | None) -> np.ndar
         getLogger().warning(f"{path}: columns are taken as the genres {order}")
         return matrix
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"video_id": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a table with a column for each genre, but {_line(error)}.") from error
+    if ids is not None and "video_id" in table:
+        table = _in_order(table.set_index("video_id"), ids, str(path))
     return _matrix(by_genre(table, names, str(path)), str(path), len(names))
+
+
+def _in_order(table: pd.DataFrame, ids: np.ndarray, what: str) -> pd.DataFrame:
+    again, missing = table.index.duplicated(), ~pd.Index(ids).isin(table.index)
+    if again.any() or missing.any():
+        found = f"two of '{table.index[again][0]}'" if again.any() else f"none of '{ids[missing][0]}'"
+        raise DataError(f"{what}: expected one row of each video, found {found}.")
+    return table.loc[ids]
 
 
 def by_genre(table: pd.DataFrame, genres: Sequence[str], what: str) -> np.ndarray:

@@ -160,6 +160,84 @@ def test_what_is_wrong_is_said_before_any_file_is_read(name, clips, capsys, monk
     assert re.search(words, capsys.readouterr().err)
 
 
+@pytest.fixture
+def trained(clips) -> Path:
+    """A checkpoint of a model that was trained on the clips."""
+    assert main([*EXTRACT, "--frames=2"]) == 0
+    run_quick("DecCM", Path("data"), "mine", epochs=1, topk=[2], valid_metric="NDCG@2")
+    return next(Path("saved").glob("*.pth"))
+
+
+def test_new_videos_get_the_features_of_the_model_and_its_tracks(clips, trained, capsys):
+    new = Path("new/deep")
+    new.mkdir(parents=True)
+    shutil.copy("videos/v4.mp4", new / "a.mp4")
+    shutil.copy("videos/v7.mp4", "new/b.mp4")
+    shutil.copy("music/m0.m4a", "new/c.m4a")
+    (new / ".hidden").touch()
+    for made_for in (trained, Path("data/mine")):
+        command = ["extract", "--videos=new", f"--fields-of={made_for}", "--out=today", "--overwrite", "--workers=1"]
+        assert main(command) == 0
+        assert "3 files; 1 could not be read, or not for all fields (1 no-picture)" in capsys.readouterr().out
+        assert Path("today/ids.csv").read_text() == "video_id,video\nb,b.mp4\na,deep/a.mp4\n"
+        assert Path("today/failures.csv").read_text().splitlines()[1].startswith("c.m4a,visual,no-picture,")
+        np.testing.assert_array_equal(np.load("today/visual.npy"), np.load("data/mine/mine.visual.npy")[[7, 4]])
+        assert list(json.loads(Path("today/features.json").read_text())["fields"]) == ["visual"]
+    command = ["recommend", str(trained), "--k=2", "--out=found.csv"]
+    assert main([*command, "--videos=today"]) == 0
+    folder = pd.read_csv("found.csv")
+    assert folder["video_id"].tolist() == ["b", "b", "a", "a"]
+    assert main([*command, "--videos=today/visual.npy"]) == 0
+    assert pd.read_csv("found.csv").drop(columns="row").equals(folder.drop(columns="video_id"))
+    capsys.readouterr()
+    Path("list.csv").write_text("video,video_id\nnew/b.mp4,b\nnew/deep/a.mp4,a\n")
+    for videos in ("new", "list.csv"):
+        assert main([*command, f"--videos={videos}"]) == 0
+        assert pd.read_csv("found.csv").equals(folder)
+    assert "warning: c.m4a is left out: visual: no-picture" in capsys.readouterr().err
+    assert main([*command, "--videos=new/b.mp4"]) == 0
+    assert pd.read_csv("found.csv")["music_id"].equals(folder["music_id"][:2])
+    assert main(["embed", str(trained), "--videos=new", "--out=vectors"]) == 0
+    assert Path("vectors/videos.txt").read_text() == "b\na\n"
+
+
+def test_uploaders_of_new_videos_are_found_by_id(clips, trained, capsys):
+    run_quick("DecCMPlus", Path("data"), "mine", epochs=1, topk=[2], valid_metric="NDCG@2", teacher="none")
+    plus = next(Path("saved").glob("DecCMPlus*.pth"))
+    Path("list.csv").write_text("video,video_id\nvideos/v4.mp4,a\nvideos/v7.mp4,b\n")
+    assert main(["extract", "--videos=list.csv", f"--fields-of={plus}", "--out=today", "--workers=1"]) == 0
+    Path("tastes.csv").write_text("video_id,g1,g0\nb,0.8,0.2\nother,0.5,0.5\na,0.1,0.9\n")
+    np.save("tastes.npy", np.array([[0.9, 0.1], [0.2, 0.8]], np.float32))
+    found = []
+    for name in ("tastes.csv", "tastes.npy"):
+        command = ["recommend", str(plus), "--videos=today", f"--uploaders={name}", "--k=2", "--out=found.csv"]
+        assert main([*command, "--inference_prior=uploader"]) == 0, capsys.readouterr().err
+        found.append(Path("found.csv").read_text())
+    assert found[0] == found[1]
+    Path("tastes.csv").write_text("video_id,g1,g0\nb,0.8,0.2\n")
+    command[3] = "--uploaders=tastes.csv"
+    assert main([*command, "--inference_prior=uploader"]) == 2
+    assert "expected one row of each video, found none of 'a'" in capsys.readouterr().err
+
+
+def test_new_features_made_in_another_way_are_refused(clips, trained, capsys):
+    assert main(["extract", "--videos=videos", "--fields-of=data/mine", "--out=today", "--workers=1"]) == 0
+    cards = json.loads(Path("today/features.json").read_text())
+    cards["fields"]["visual"]["sampling"]["frames"] = 3
+    Path("today/features.json").write_text(json.dumps(cards))
+    assert main(["recommend", str(trained), "--videos=today"]) == 2
+    assert "expected visual made as the model's was, found sampling frames: 2, 3" in capsys.readouterr().err
+    Path("today/ids.csv").write_text("video_id\nv0\n")
+    Path("today/features.json").unlink()
+    assert main(["recommend", str(trained), "--videos=today"]) == 2
+    assert f"today/ids.csv: expected {VIDEOS} rows, as the features have, found 1" in capsys.readouterr().err
+    Path("data/mine/features.json").unlink()
+    run_quick("CMVAE", Path("data"), "mine", epochs=1, topk=[2], valid_metric="NDCG@2")
+    silent = next(Path("saved").glob("CMVAE*.pth"))
+    assert main(["recommend", str(silent), "--videos=videos"]) == 2
+    assert "expected a checkpoint that says how its features were made" in capsys.readouterr().err
+
+
 STOPPED = """
 import os, signal, sys
 from recbole_decm.cli.main import main

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recbole_decm.data.importers.assemble import Frames
 from recbole_decm.data.importers.collection import Rows
-from recbole_decm.data.importers.tables import USUAL, read_table, texts
+from recbole_decm.data.importers.tables import TABLES, USUAL, read_table, texts
 from recbole_decm.errors import DataError
 
 _KEYS = ("video_id", "music_id")
@@ -85,7 +85,7 @@ def read_file_pairs(path: Path) -> FilePairs:
 
 
 def read_files(path: Path) -> pd.DataFrame:
-    """The videos of a folder, or of a table with ``video`` and, where known, ``video_id`` and others.
+    """A video, or the videos of a folder, or of a table with ``video`` and, where known, ``video_id`` and others.
 
     Returns:
         ``video_id``, ``video`` (the path as it is given), :data:`FILE`, and the other columns.
@@ -99,6 +99,9 @@ def read_files(path: Path) -> pd.DataFrame:
             raise DataError(f"{path}: expected a folder of videos, found no file in it.")
         table = pd.DataFrame({"video": [str(file.relative_to(path)) for file in found]}, dtype=object)
         files = _paths(path / "list", table["video"].to_numpy())
+    elif path.is_file() and path.suffix not in TABLES:
+        table = pd.DataFrame({"video": [path.name]}, dtype=object)
+        files = _paths(path, table["video"].to_numpy())
     else:
         table = read_table(path, {}, {"video": ("video",), "video_id": ("video_id",)})
         files = _paths(path, texts(table, "video", str(path)))

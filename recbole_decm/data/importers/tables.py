@@ -22,6 +22,8 @@ USUAL = {
 
 _PARQUET = (".parquet", ".pq")
 _TABS = (".tsv", ".inter", ".user", ".item")
+TABLES = (*_PARQUET, *_TABS, ".csv")
+"""How the names of tables end."""
 
 
 def read_table(path: Path, columns: Mapping[str, str], usual: Mapping[str, Sequence[str]] = USUAL) -> pd.DataFrame:
