@@ -1,4 +1,5 @@
 # make run   train DecCMPlus on the shipped data, beside CMVAE and Pop; a table, and a picture of the genres
+# make demo  from playable videos and music to recommendations: simulate, extract, train, recommend (some minutes)
 # make test  run the tests, a process a core
 # make check lint, format, types and layers
 # make docs  the documentation as a site, in build/site
@@ -12,10 +13,13 @@ PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
 BIN := $(VENV)/bin
 
-.PHONY: run test check docs pythons bench bench-distributed faults clean
+.PHONY: run demo test check docs pythons bench bench-distributed faults clean
 
 run: $(VENV)/.installed
 	$(BIN)/recbole-decm first-look
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/recbole-decm demo
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal
@@ -51,6 +55,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-demo: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[media,cluster]"
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev

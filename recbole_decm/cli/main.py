@@ -15,6 +15,7 @@ from recbole_decm.io.version import __version__
 # Commands by module, imported when they are used, so that --help answers at once.
 COMMANDS = {
     "first-look": ("recbole_decm.cli.first_look", "first_look_command", "What the adjustment does, in a minute."),
+    "demo": ("recbole_decm.cli.demo", "demo_command", "From playable videos to recommendations, in some minutes."),
     "run": ("recbole_decm.cli.run", "run_command", "Train and test one model."),
     "compare": ("recbole_decm.cli.compare", "compare_command", "Train several models and print one table."),
     "evaluate": ("recbole_decm.cli.evaluate", "evaluate_command", "Metrics of a checkpoint."),

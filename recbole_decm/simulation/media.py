@@ -55,23 +55,29 @@ def write_media(
         raise ConfigError(f"--latent-dim: expected at most {DIALS} for --media, found {config.latent_dim}.")
     _av()
     test = split_bounds(config.videos, SPLIT)[-1]
+    used = _used(simulation)
     uploaders = np.array([f"u{i}" for i in simulation.uploads.uploader], dtype=object)
     with replacing_folders([out / name], overwrite) as (folder,):
         (folder / "pgc").mkdir(parents=True)
         latents, catalogue = simulation.uploads.latent, simulation.catalogue
-        _write_files(
-            folder, latents, simulation.observed, catalogue, _noise(simulation, 1.0), [config.seed, 2], progress
-        )
+        noise = _noise(simulation, 1.0)
+        _write_files(folder, latents, simulation.observed, used, catalogue, noise, [config.seed, 2], progress)
         own = _pairs(simulation.observed, _parts(config.videos, SPLIT), slice(None), catalogue, uploaders)
         do = _pairs(simulation.intervened, "test_do", test, catalogue, uploaders)
         _write_csv(pd.concat([own, do]), folder / "pairs.csv")
         latents, catalogue, choice = simulation.pgc_latent, simulation.pgc_catalogue, simulation.pgc_choice
         noise = _noise(simulation, config.pgc_noise)
-        _write_files(folder / "pgc", latents, choice, catalogue, noise, [config.seed, 3], progress)
+        _write_files(folder / "pgc", latents, choice, np.unique(choice), catalogue, noise, [config.seed, 3], progress)
         split = _parts(config.pgc_videos, PGC_SPLIT)
         _write_csv(_pairs(choice, split, slice(None), catalogue), folder / "pgc" / "pairs.csv")
         _write_truth(simulation, folder)
     return out / name
+
+
+def _used(simulation: Simulation) -> np.ndarray:
+    """The tracks that any pair has, those of ``test_do`` included, in order."""
+    test = split_bounds(simulation.config.videos, SPLIT)[-1]
+    return np.unique(np.concatenate([simulation.observed, simulation.intervened[test]]))
 
 
 def _noise(simulation: Simulation, scale: float) -> tuple[float, float]:
@@ -110,7 +116,7 @@ def _write_truth(simulation: Simulation, folder: Path) -> None:
     """The truth of the tracks that any pair has, which are all that a data set of the files can hold."""
     config, uploads, catalogue = simulation.config, simulation.uploads, simulation.catalogue
     train, _, test = split_bounds(config.videos, SPLIT)
-    used = np.unique(np.concatenate([simulation.observed, simulation.intervened[test]]))
+    used = _used(simulation)
     truth = Truth(uploads.latent, catalogue.latent[used], catalogue.genre[used])
     np.savez_compressed(
         folder / "truth.npz", video_latent=truth.video_latent, music_latent=truth.music_latent, genre=truth.genre
@@ -133,6 +139,7 @@ def _write_files(
     folder: Path,
     latent: np.ndarray,
     choice: np.ndarray,
+    tracks: np.ndarray,
     catalogue: SimulatedTracks,
     noise: tuple[float, float],
     seed: list[int],
@@ -159,7 +166,7 @@ def _write_files(
         progress(1)
 
     with ThreadPoolExecutor(cores()) as pool:  # numpy and the encoders work beside each other
-        list(pool.map(write_track, np.unique(choice).tolist()))
+        list(pool.map(write_track, tracks.tolist()))
         list(pool.map(write_video, range(len(latent))))
 
 

@@ -42,9 +42,19 @@ def test_videos_have_the_sound_of_their_track_and_the_table_says_which(tmp_path)
     shared = slice(4096, len(heard) - 8192)  # where neither begins nor ends
     assert np.corrcoef(heard[shared], track[shared])[0, 1] > 0.95
     assert set((folder / "pgc").iterdir()) == {folder / "pgc" / name for name in ("pairs.csv", "videos", "music")}
-    assert sum(told) == 20 + 4 + len(set(simulation.observed)) + len(set(simulation.pgc_choice))
+    used = {*simulation.observed, *simulation.intervened[18:]}
+    assert sum(told) == 20 + 4 + len(used) + len(set(simulation.pgc_choice))
     found = json.loads((folder / "references.json").read_text())
     assert found["oracle"]["recall"]["do"] >= 0 and set(found["ceiling"]["recall"]) == {"test", "do"}
+
+
+def test_every_file_that_the_tables_name_is_there(tmp_path):
+    simulation = simulate(replace(SMALL, seed=5))
+    assert set(simulation.intervened[18:]) - set(simulation.observed)  # some are chosen under intervention alone
+    folder = write_media(simulation, tmp_path, "m")
+    for place in (folder, folder / "pgc"):
+        pairs = pd.read_csv(place / "pairs.csv")
+        assert all((place / name).is_file() for name in (*pairs["video"], *pairs["music"]))
 
 
 def test_the_files_hang_on_the_seed_alone(tmp_path):
