@@ -6,11 +6,14 @@ import re
 import shlex
 import shutil
 import subprocess
+from glob import glob
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from helpers.clips_and_tracks import write_clips
 from helpers.released_layout import write_released
 
 from recbole_decm.cli.main import main
@@ -21,11 +24,12 @@ from recbole_decm.training.run import run
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text()
 FAST = ["--epochs=1", "--state=ERROR", "--show_progress=False", "--teacher_config={'epochs': 1}"]
+FROM_VIDEOS = re.search(r"^## From your videos.*?^(?=## )", README, flags=re.M | re.S).group()
 COMMANDS = [
     command
     for command in re.findall(
         r"^((?:python run_recbole\.py|recbole-decm) .*)$|`((?:python run_recbole\.py|recbole-decm) [^`]*)`",
-        README,
+        README.replace(FROM_VIDEOS, ""),
         flags=re.M,
     )
     for command in command
@@ -83,6 +87,24 @@ def test_every_command_runs(command, tmp_path, capsys):
         assert main(words) == 0, capsys.readouterr().err
 
 
+def test_the_way_from_videos_to_recommendations_is_as_it_stands(tmp_path, capsys):
+    pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[media]'")
+    table, shell = re.findall(r"```\n(.*?)```", FROM_VIDEOS, flags=re.S)
+    pairs = write_clips(tmp_path)
+    mine = pd.read_csv(pairs)[table.splitlines()[0].split(",")]
+    mine.loc[1, "music"] = ""
+    mine.to_csv(pairs, index=False)
+    assert mine["video"][0] == table.splitlines()[1].split(",")[0]  # the example names files that are like these
+    Path("new").mkdir()
+    shutil.copy("videos/v3.mp4", "new")
+    commands = [line for line in shell.splitlines() if line.startswith("recbole-decm")]
+    assert [command.split()[1] for command in commands] == ["extract", "run", "recommend"]
+    for command in commands:
+        words = [found for word in shlex.split(command)[1:] for found in (glob(word) if "*" in word else [word])]
+        assert main(words) == 0, capsys.readouterr().err
+    assert pd.read_csv("new.csv")["video_id"].tolist() == ["v3"] * 3
+
+
 def test_the_python_example_runs():
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
     short = '{"epochs": 1, "state": "ERROR", "teacher_config": {"epochs": 1}}'
@@ -91,7 +113,7 @@ def test_the_python_example_runs():
     exec(shortened, {})
 
 
-@pytest.mark.parametrize("target", ["run", "test", "check", "bench"])
+@pytest.mark.parametrize("target", ["run", "demo", "test", "check", "bench"])
 def test_make_has_the_targets(target):
     if shutil.which("make") is None:
         pytest.skip("make is not installed here")

@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 import yaml
 from helpers.clips_and_tracks import TRACKS, VIDEOS, write_clips
-from helpers.media_files import plain, write_clip
 from helpers.running import run_quick
 
 from recbole_decm.cli.main import main
@@ -95,6 +94,8 @@ def test_own_sound_given_ids_and_several_fields(clips, capsys):
 
 
 def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(clips, capsys):
+    from helpers.media_files import plain, write_clip
+
     Path("videos/v3.mp4").write_bytes(b"nothing")
     Path("music/m1.m4a").unlink()
     write_clip(Path("videos/v4.mp4"), plain((9, 9, 9)))  # without sound

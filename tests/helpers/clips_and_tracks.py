@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from helpers.media_files import tone, write_clip
 
 VIDEOS, TRACKS = 10, 4
 
 
 def write_clips(folder: Path) -> Path:
     """Write ``videos/v0.mp4`` ... with a tone each, ``music/m0.m4a`` ..., and ``pairs.csv``, which is returned."""
+    from helpers.media_files import tone, write_clip  # here, since it imports PyAV, which not everybody has
+
     rng = np.random.default_rng(0)
     for kind in ("videos", "music"):
         (folder / kind).mkdir(parents=True)
