@@ -26,3 +26,7 @@ def evaluate_command(checkpoint: Path, dataset: str | None, arguments: tuple[str
     for phase in ("valid", "test", *(key for key in result if key.startswith("test_"))):
         if result[phase] is not None:
             click.echo(f"{phase:7s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))
+    for phase, kinds in result.get("cold_warm", {}).items():
+        for kind, values in kinds.items():
+            shown = "  ".join(f"{name} {value:.6f}" for name, value in values.items() if name != "pairs")
+            click.echo(f"{phase}, {values['pairs']} pairs of {kind} tracks  {shown}")

@@ -47,6 +47,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         "status": "done",
         "error": None,
         "metrics": {"valid": trained.valid_result or {}, **metrics},
+        **({"cold_warm": trained.cold_warm} if trained.cold_warm else {}),
         **_lists_hold(trained, lists),
         **_cost(trained),
     }

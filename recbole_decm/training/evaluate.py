@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig, keys_read_by
@@ -13,9 +14,10 @@ from recbole_decm.config.values import parse_arguments, read_config_files, read_
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_files
 from recbole_decm.training.checkpoint import read_checkpoint
+from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
 from recbole_decm.training.features import require_made_alike
 from recbole_decm.training.provenance import provenance, values_to_run_again
-from recbole_decm.training.run import build, load, plain_metrics, result_path, timed, write_result
+from recbole_decm.training.run import build, load, plain_metrics, result_path, test_loaders, timed, write_result
 from recbole_decm.training.trainers import trainer_class
 
 
@@ -60,7 +62,8 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
 
     Returns:
         ``{"model", "dataset", "valid", "test"}`` with metrics by name; test is None without a test split. Each test
-        set of ``extra_tests`` adds ``test_<name>``.
+        set of ``extra_tests`` adds ``test_<name>``; ``cold_warm`` is there where test pairs have tracks with and
+        without training pairs (:mod:`recbole_decm.training.cold_warm`).
     """
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
@@ -75,8 +78,14 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     with timed(seconds, "test"):
         with trainer.choosing_epoch():
             valid = plain_metrics(trainer.evaluate(splits.valid, **shown))
-        test = plain_metrics(trainer.evaluate(splits.test, **shown))
-        extra = {f"test_{name}": plain_metrics(trainer.evaluate(data, **shown)) for name, data in splits.extra.items()}
+        trainer.eval_collector.keep(*RESOURCES)
+        extra: dict[str, Any] = {"test": None}
+        kinds = {}
+        for name, loader in test_loaders(splits).items():
+            extra[name] = plain_metrics(trainer.evaluate(loader, **shown))
+            kinds |= {name: found} if (found := cold_and_warm(config, trainer.eval_collector.kept, loader)) else {}
+    test = extra.pop("test")
+    extra |= {"cold_warm": kinds} if kinds else {}
     if result_file:
         found = provenance(config)
         found["digests"] |= {"checkpoint": of_files([Path(checkpoint)])}

@@ -14,6 +14,7 @@ from typing import Any
 
 import colorama
 import colorlog
+import numpy as np
 from recbole.utils import get_local_time, init_seed, set_color
 from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
@@ -28,6 +29,7 @@ from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
 from recbole_decm.training import teacher
+from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
 from recbole_decm.training.failures import naming_model
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.provenance import provenance, values_to_run_again
@@ -48,6 +50,7 @@ class Trained:
     valid_score: float
     valid_result: dict | None
     extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
+    cold_warm: dict[str, dict] = field(default_factory=dict)  # of the test sets that have tracks of both kinds
     seconds: dict[str, float] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)  # of the config, to run again
 
@@ -95,7 +98,26 @@ def load(config: DecCMConfig) -> Splits:
     init_seed(config["seed"], config["reproducibility"])
     dataset = DecCMDataset(config)
     getLogger().info(dataset)
-    return prepare_data(config, dataset)
+    splits = prepare_data(config, dataset)
+    if lack := lack_of_knowledge(config, splits):
+        getLogger().warning(lack)
+    return splits
+
+
+def lack_of_knowledge(config: DecCMConfig, splits: Splits) -> str | None:
+    """What a model that knows videos by their ids alone cannot tell of the videos that are ranked; None for others."""
+    if config.needs.content or config.needs.context:
+        return None
+    loader = splits.test or splits.valid
+    trained = splits.dataset.inter_feat[splits.dataset.uid_field].numpy()
+    unseen = int((~np.isin(loader.users, trained)).sum())
+    if not unseen:
+        return None
+    return (
+        f"{config['model']} knows videos by their ids alone, and {unseen} of the {len(loader.users)} "
+        f"{'test' if splits.test else 'validation'} videos have no training pair: their lists hold nothing about them "
+        "(at chance, or the same for all)."
+    )
 
 
 def build(config: DecCMConfig, splits: Splits | None = None) -> tuple[Any, Splits]:
@@ -193,7 +215,8 @@ def run(
 
     Returns:
         RecBole's ``{"best_valid_score", "valid_score_bigger", "best_valid_result", "test_result"}``, and
-        ``test_<name>_result`` for each test set of ``extra_tests``.
+        ``test_<name>_result`` for each test set of ``extra_tests``; ``cold_warm`` where test pairs have tracks with and
+        without training pairs (:mod:`recbole_decm.training.cold_warm`).
 
     Raises:
         DecCMError: bad config, data or checkpoint.
@@ -234,6 +257,7 @@ def _run_once(config: DecCMConfig, saved: bool) -> dict:
         "best_valid_result": trained.valid_result,
         "test_result": test,
         **{f"{name}_result": metrics for name, metrics in trained.extra_results.items()},
+        **({"cold_warm": trained.cold_warm} if trained.cold_warm else {}),
     }
 
 
@@ -265,12 +289,21 @@ def evaluations(trained: Trained, saved: bool = True) -> Iterator[tuple[str, Ran
     Args:
         saved: test the best epoch, from the checkpoint that training wrote, instead of the last one.
     """
-    loaders = {"test": trained.splits.test, **{f"test_{name}": data for name, data in trained.splits.extra.items()}}
     shown = {"load_best_model": saved, "show_progress": trained.config["show_progress"]}
     with timed(trained.seconds, "test"):
-        for name, loader in loaders.items():
-            if loader is not None:
-                yield name, loader, plain_metrics(trained.trainer.evaluate(loader, **shown)) or {}
+        trained.trainer.eval_collector.keep(*RESOURCES)
+        for name, loader in test_loaders(trained.splits).items():
+            metrics = plain_metrics(trained.trainer.evaluate(loader, **shown)) or {}
+            if trained.config.share.rank == 0:
+                kinds = cold_and_warm(trained.config, trained.trainer.eval_collector.kept, loader)
+                trained.cold_warm |= {name: kinds} if kinds else {}
+            yield name, loader, metrics
+
+
+def test_loaders(splits: Splits) -> dict[str, RankingLoader]:
+    """The test split, where there is one, and the sets of ``extra_tests``, by the names that results have."""
+    tests = {"test": splits.test} if splits.test is not None else {}
+    return tests | {f"test_{name}": loader for name, loader in splits.extra.items()}
 
 
 def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool = True) -> None:
@@ -278,6 +311,8 @@ def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool 
     config, test = trained.config, metrics.get("test")
     trained.extra_results = {name: found for name, found in metrics.items() if name != "test"}
     results = {"best valid ": trained.valid_result, "test result": test, **trained.extra_results}
+    for name, kinds in trained.cold_warm.items():
+        results |= {f"{name}, {kind} tracks": found for kind, found in kinds.items()}
     for name, found in results.items():
         getLogger().info(set_color(name, "yellow") + f": {found}")
     if result_file := result_path(config):
@@ -291,6 +326,7 @@ def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool 
         result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": len(trained.splits.dataset)}
         result |= trained.extra_results | trained.trainer.provenance | {"config": trained.values}
         result["digests"] |= {"weights": of_tensors(trained.model.state_dict())}
+        result |= {"cold_warm": trained.cold_warm}
         write_result(result_file, config, result)
 
 
@@ -307,6 +343,7 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     names = {key: config[key] for key in ("model", "dataset", "seed")}
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
     order = ("valid", "test", *(key for key in result if key.startswith("test_")))
+    order += ("cold_warm",) if result.get("cold_warm") else ()
     order += ("seconds", "epochs", "train_pairs", "checkpoint", "versions", "digests", "config")
     content = {"format_version": RESULT_FORMAT} | names | {key: result[key] for key in order} | {"seconds": seconds}
     write_text(path, json.dumps(content, indent=2) + "\n")
