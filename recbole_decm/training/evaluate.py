@@ -80,10 +80,11 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
             valid = plain_metrics(trainer.evaluate(splits.valid, **shown))
         trainer.eval_collector.keep(*RESOURCES)
         extra: dict[str, Any] = {"test": None}
-        kinds = {}
+        kinds: dict[str, Any] = {}
         for name, loader in test_loaders(splits).items():
             extra[name] = plain_metrics(trainer.evaluate(loader, **shown))
-            kinds |= {name: found} if (found := cold_and_warm(config, trainer.eval_collector.kept, loader)) else {}
+            if split := cold_and_warm(config, trainer.eval_collector.kept, loader):
+                kinds[name] = split
     test = extra.pop("test")
     extra |= {"cold_warm": kinds} if kinds else {}
     if result_file:
