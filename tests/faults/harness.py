@@ -14,12 +14,15 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+
+from tqdm import tqdm
 
 MEMORY = 3 * 2**30
 """Bytes that a child may take beside what its parent has."""
@@ -99,7 +102,7 @@ class Child:
         return None
 
     def kill(self) -> None:
-        """End it, and all that it has started in its group, and wait for it."""
+        """End it, and all that is left of its group, and wait for it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
@@ -142,6 +145,7 @@ def fork(work: Callable[[], int], folder: Path, limit: int | None = None) -> Chi
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        tqdm.set_lock(threading.RLock())  # the usual one is shared by forked processes: a kill would leave it held
         code = work()
         sys.stdout.flush()
     except SystemExit as end:

@@ -12,6 +12,8 @@ from pathlib import Path
 from faults.harness import LOGS, command, fork, snapshot
 from faults.kinds import DATA, QUIET, run
 
+from recbole_decm.io.write import mend
+
 SIMULATE = ("simulate", "--music=20", "--pgc-videos=40", "--pgc-music=20", "--out=made", "--name=a", "--overwrite")
 
 
@@ -30,10 +32,10 @@ def leftovers(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if ".writing" in path.name]
 
 
-def same(folder: Path, kept: dict[str, str], name: str) -> bool:
-    """Whether a place is as it was."""
+def same(folder: Path, kept: dict[str, str]) -> bool:
+    """Whether what no command writes is as it was."""
     now = snapshot(folder)
-    return all(now.get(path) == content for path, content in kept.items() if path.startswith(name))
+    return all(now.get(path) == content for path, content in kept.items())
 
 
 class Simulate:
@@ -120,29 +122,32 @@ def campaign(
             continue
         shutil.copytree(world, folder)
         start = time.monotonic()
-        child = fork(command(subject.first), folder)
-        assert child.wait(120) == 0, child.said()
+        ended, said = finish(command(subject.first), folder)
+        assert ended == 0, said
         lasts = time.monotonic() - start
-        kept = {
-            path: content for path, content in snapshot(folder).items() if not path.startswith(("made", "saved", *LOGS))
-        }
-        for path in ("result.json", "lists.csv", "results"):
-            kept = {name: content for name, content in kept.items() if not name.startswith(path)}
+        outputs = ("made", "saved", "result.json", "lists.csv", "results", *LOGS)
+        kept = {path: content for path, content in snapshot(folder).items() if not path.startswith(outputs)}
         for _ in range(share):
-            shutil.rmtree(folder / "results", ignore_errors=True)
-            child = fork(command(subject.again), folder)
-            ended = child.wait(rng.uniform(0, 1.1 * lasts))
-            if ended is None:
-                child.kill()
+            for again in ("results", "saved/teachers"):
+                shutil.rmtree(folder / again, ignore_errors=True)
+            ended, _ = finish(command(subject.again), folder, rng.uniform(0, 1.1 * lasts))
             found.total += 1
             found.early += ended is None
-            if not same(folder, kept, ""):
-                found.lost += 1
-            child = fork(command(subject.again), folder)
-            ended = child.wait(120)
+            mend(folder / "made")  # as each command does that looks for a data set
+            found.lost += not (same(folder, kept) and subject.whole(folder))
+            ended, said = finish(command(subject.again), folder)
             if ended != 0 or not subject.whole(folder) or leftovers(folder):
                 found.broken += 1
-                print(f"{name}: the next run ends with {ended}, left {leftovers(folder)}: {child.said()[-500:]}")
+                print(f"{name}: the next run ends with {ended}, left {leftovers(folder)}: {said[-500:]}")
         results[name] = found
         shutil.rmtree(folder)
     return results
+
+
+def finish(work: Callable[[], int], folder: Path, seconds: float = 120) -> tuple[int | None, str]:
+    """Run a child, killed where it takes longer: its exit code, or None, and what it said."""
+    child = fork(work, folder)
+    ended = child.wait(seconds)
+    if ended is None:
+        child.kill()
+    return ended, child.said()

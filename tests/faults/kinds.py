@@ -613,7 +613,7 @@ def names(rng: random.Random) -> Iterator[Case]:
             "names",
             f"{title} with a long name",
             over,
-            (long, title, "--out", "dataset", "tiny", "model.pth"),
+            (long[:50], *found[1:]),
             writes=late,
         )
     for title, name in {"raw": "--ugc=nowhere", "pgc": "--pgc=precious.txt"}.items():
