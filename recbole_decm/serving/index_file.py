@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_decm.errors import DataError
+from recbole_decm.io.digest import new_digest
 from recbole_decm.io.resources import require_disk, require_memory
 from recbole_decm.io.write import replacing
 from recbole_decm.serving.index import KINDS, IndexOptions, VectorIndex, faiss
@@ -22,6 +23,7 @@ _MAGIC = b"recbole-decm-index"
 FORMAT_VERSION = 1
 _HEADER: dict[str, Any] = {"options": dict, "radius": (int, float), "effort": int, "count": int, "dim": int}
 _HEADER |= {"belongs_to": dict}
+_BLOCK = 1 << 24
 
 
 def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) -> None:
@@ -41,10 +43,21 @@ def save_index(index: VectorIndex, path: Path, belongs_to: Mapping[str, str]) ->
         "effort": index.effort,
     }
     header |= {"count": len(index), "dim": index.dim, "belongs_to": dict(belongs_to)}
-    text = json.dumps(header).encode()
     with replacing(path) as name, name.open("wb") as file:
         faiss().write_index(index.raw, faiss().PyCallbackIOWriter(file.write))  # its own files hide a failing close
+        file.flush()
+        header["bytes"] = file.tell()
+        text = json.dumps(header | {"digest": _digest(name, header)}).encode()
         file.write(text + struct.pack("<Q", len(text)) + _MAGIC)
+
+
+def _digest(path: Path, header: Mapping[str, Any]) -> str:
+    """Of a header, and of the ``bytes`` that stand before it in its file."""
+    digest = new_digest(json.dumps({key: header[key] for key in sorted(header.keys() - {"digest"})}).encode())
+    with path.open("rb") as file:
+        while block := file.read(min(_BLOCK, header["bytes"] - file.tell())):
+            digest.update(block)
+    return str(digest.hexdigest())
 
 
 def read_index_header(path: Path) -> dict:
@@ -87,6 +100,8 @@ def _checked(header: Any) -> dict:
     for name, kinds in _HEADER.items():
         if not isinstance(header.get(name), kinds):
             raise ValueError(f"{name}: {header.get(name, 'none')!r}")
+    if "digest" in header and not isinstance(header.get("bytes"), int):
+        raise ValueError(f"bytes: {header.get('bytes', 'none')!r}")
     known = {field.name for field in fields(IndexOptions)}
     wrong = [name for name, value in header["options"].items() if name not in known or isinstance(value, (dict, list))]
     if wrong or header["options"].get("kind") not in KINDS:
@@ -116,6 +131,8 @@ def load_index(path: Path, belongs_to: Mapping[str, str], count: int, dim: int) 
             )
     options = IndexOptions(**header["options"])
     require_memory(options.size(count, dim), f"{path}", "Use --index=exact, or a machine with more.")
+    if "digest" in header and header["digest"] != _digest(path, header):  # earlier versions wrote none
+        raise DataError(f"{path}: expected a whole index, found a damaged one. Delete the file to have it built anew.")
     try:
         raw = faiss().read_index(str(path))
     except RuntimeError as error:

@@ -443,8 +443,7 @@ def indexes(rng: random.Random) -> Iterator[Case]:
             changes[f"{key}={value!r}"] = partial(header_of, change=replaced(key, value))
     changes["another kind"] = partial(header_of, change=replaced("options", {"kind": "what", "neighbours": -1}))
     for title, change in changes.items():
-        sure = not title.startswith(("radius", "effort"))
-        yield Case("indexes", title, INDEXED, ("kept.index",), change, sure, () if sure else ("lists.csv",))
+        yield Case("indexes", title, INDEXED, ("kept.index",), change)
     while True:
         seed = rng.random()
         change = partial(edit, name="kept.index", change=lambda d, s=seed: flip(random.Random(s), d))

@@ -131,6 +131,31 @@ def test_damaged_files_are_refused(tmp_path, damage):
         load_index(path, OWNER, *music.shape)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_bit_that_changed_is_found(tmp_path, share):
+    _, music = vectors(count=100)
+    path = tmp_path / "i"
+    save_index(built("flat", music), path, OWNER)
+    content = bytearray(path.read_bytes())
+    content[int(share * index_file.read_index_header(path)["bytes"])] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="i: expected a whole index, found a damaged one"):
+        load_index(path, OWNER, *music.shape)
+
+
+def test_an_index_without_a_digest_is_read(tmp_path):
+    """As earlier versions wrote them."""
+    query, music = vectors(count=100)
+    path = tmp_path / "i"
+    index = built("flat", music)
+    save_index(index, path, OWNER)
+    header = index_file.read_index_header(path)
+    old = json.dumps({key: value for key, value in header.items() if key not in ("digest", "bytes")}).encode()
+    path.write_bytes(path.read_bytes()[: header["bytes"]] + old + struct.pack("<Q", len(old)) + b"recbole-decm-index")
+    again = load_index(path, OWNER, *music.shape)
+    assert np.array_equal(again.search(query, 3)[1], index.search(query, 3)[1])
+
+
 @pytest.mark.parametrize("part", ["options", "radius", "effort", "count", "dim", "belongs_to"])
 def test_a_damaged_header_is_refused_by_its_part(tmp_path, part):
     _, music = vectors(count=100)
