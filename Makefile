@@ -5,7 +5,7 @@
 # make docs  the documentation as a site, in build/site
 # make pythons PYTHONS="python3.10 python3.12"  the README's installation, a short run and fast tests on each
 # make bench speed against RecBole's DSSM and the machine's floor, growth, retrieval (some minutes)
-# make faults 1,000 bad inputs and 50 kills at random times, each counted (a quarter of an hour)
+# make faults 1,000 bad inputs and 50 kills at random times, each counted
 # make bench-distributed  two processes against two threads
 
 VENV ?= .venv

@@ -526,7 +526,7 @@ def queries(rng: random.Random) -> Iterator[Case]:
         names = ("uploaders",)
         yield Case("queries", f"uploaders: {title}", (*videos, "--uploaders=uploaders.npy"), names, change)
     csv = partial(put, name="today.csv", content=b"a,b\n1,2\n")
-    yield Case("queries", "videos.csv", (*base, "--videos=today.csv"), ("today.csv",), csv)
+    yield Case("queries", "videos.csv", (*base, "--videos=today.csv"), ("today.csv", "model.pth"), csv)
     for option in (
         "--videos=nowhere.npy",
         "--videos=data",
