@@ -127,8 +127,14 @@ EFFECTS: dict[str, Effect] = {
     "shuffle": Effect(TRAINING, (NO_BATCHES,)),
     "USER_ID_FIELD": Effect(DATA),
     "ITEM_ID_FIELD": Effect(DATA),
-    "VISUAL_FIELD": Effect(DATA, (NO_CONTENT,)),
-    "ACOUSTIC_FIELD": Effect(DATA, (NO_CONTENT,)),
+    "VISUAL_FIELD": Effect(
+        DATA, (NO_CONTENT, Idle(lambda config, value: config["video_fields"], "video_fields is given"))
+    ),
+    "ACOUSTIC_FIELD": Effect(
+        DATA, (NO_CONTENT, Idle(lambda config, value: config["music_fields"], "music_fields is given"))
+    ),
+    "video_fields": Effect(DATA, (NO_CONTENT,)),
+    "music_fields": Effect(DATA, (NO_CONTENT,)),
     "UPLOADER_FIELD": Effect(DATA, (NO_PRIOR, PRIOR_READ)),
     "PRIOR_FIELD": Effect(DATA, (NO_PRIOR, PRIOR_TRAIN)),
     "GENRE_FIELD": Effect(DATA, (NO_GENRE,)),

@@ -122,6 +122,8 @@ KEYS: dict[str, Role] = {
     "objective": _R.TEACHER,
     "VISUAL_FIELD": _R.TEACHER | _R.DATA,
     "ACOUSTIC_FIELD": _R.TEACHER | _R.DATA,
+    "video_fields": _R.TEACHER | _R.DATA,
+    "music_fields": _R.TEACHER | _R.DATA,
     "USER_ID_FIELD": _R.TEACHER | _R.DATA,
     "ITEM_ID_FIELD": _R.TEACHER | _R.DATA,
     "enable_amp": _R.TEACHER,

@@ -28,6 +28,10 @@ Positive = Annotated[float, Field(gt=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Word = Annotated[str, Field(min_length=1)]
 Words = Annotated[list[Word], Expected("a list of names")]
+FieldNames = Annotated[
+    list[Word],
+    Expected("a list of different names", lambda names: len(names) > 0 and len(set(names)) == len(names)),
+]
 Columns = Annotated[
     dict[Word, list[Word] | Literal["*"]], Expected("names of columns by file suffix, such as {inter: [user_id]}")
 ]
@@ -218,6 +222,12 @@ class OverallKeys(TypedDict, total=False):
     ACOUSTIC_FIELD: Annotated[
         Word,
         Field(description="Field of the music's feature vector, a float_seq of .item or an entry of feature_files."),
+    ]
+    video_fields: Annotated[
+        FieldNames | None, Field(description="Several fields of a video's features instead of VISUAL_FIELD, fused.")
+    ]
+    music_fields: Annotated[
+        FieldNames | None, Field(description="Several fields of a track's features instead of ACOUSTIC_FIELD, fused.")
     ]
     UPLOADER_FIELD: Annotated[Word, Field(description="Field of .user that names the uploader of a video.")]
     PRIOR_FIELD: Annotated[

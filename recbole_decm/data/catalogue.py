@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from recbole_decm.data import priors
-from recbole_decm.data.features import FeatureMatrix, open_npy
+from recbole_decm.data.features import FeatureMatrix, Features, joined, open_npy, require_one_of
+from recbole_decm.data.inputs import feature_fields
 from recbole_decm.errors import DataError
 from recbole_decm.io import atomic
 from recbole_decm.io.digest import new_digest
@@ -29,7 +30,7 @@ class Catalogue:
     """
 
     tokens: np.ndarray
-    acoustic: FeatureMatrix
+    acoustic: Features
     genres: np.ndarray | None
 
     def digest(self) -> str:
@@ -50,27 +51,31 @@ def read_catalogue(config: Any, with_genres: bool) -> Catalogue:
     """
     folder, name = Path(config["data_path"]), config["dataset"]
     path = folder / f"{name}.item"
-    music, acoustic, genre = config["ITEM_ID_FIELD"], config["ACOUSTIC_FIELD"], config["GENRE_FIELD"]
+    music, fields, genre = config["ITEM_ID_FIELD"], feature_fields(config)[1], config["GENRE_FIELD"]
     form = atomic.Format.of(config)
-    file = (config["feature_files"] or {}).get(acoustic)
-    expected = {music: ["token"]} | ({} if file else {acoustic: ["float_seq"]})
+    files = {field: name for field, name in (config["feature_files"] or {}).items() if field in fields}
+    expected = {music: ["token"]} | {field: ["float_seq"] for field in fields if field not in files}
     expected |= {genre: ["token_seq", "token"]} if with_genres else {}
     header = atomic.read_header(path, form)
     atomic.require_fields(path, header, expected)
     cells = atomic.read_columns(path, list(expected), form)
     tokens = cells[music].to_numpy()
     _check_tokens(path, music, tokens)
-    if file:
-        values, _ = open_npy(folder / file, acoustic, len(tokens), path)
-    else:
-        values = torch.from_numpy(atomic.parse_matrix(path, acoustic, cells[acoustic], form.seq_separator))
+    values = {}
+    for field in fields:
+        if field in files:
+            values[field], _ = open_npy(folder / files[field], field, len(tokens), path, len(fields) > 1)
+        else:
+            values[field] = torch.from_numpy(atomic.parse_matrix(path, field, cells[field], form.seq_separator))
+    if len(fields) > 1:
+        require_one_of(path, values)
     rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.arange(len(tokens))])
     genres = None
     if with_genres:
         groups = [[], *atomic.split_cells(cells[genre], header[genre], form.seq_separator)]
         names = priors.known_genres(priors.genre_vocabulary(groups), config.genres, path)
         genres = priors.genre_membership(groups, names)
-    return Catalogue(tokens, FeatureMatrix(acoustic, values, rows), genres)
+    return Catalogue(tokens, joined({field: FeatureMatrix(field, values[field], rows) for field in fields}), genres)
 
 
 def _check_tokens(path: Path, field: str, tokens: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from recbole_decm.data.inputs import feature_fields
 from recbole_decm.errors import ConfigError, suggest
 
 _FILES = ("inter", "user", "item")
@@ -44,7 +45,7 @@ def check_columns(config: Any, headers: Mapping[str, Collection[str]], loaded: M
     Raises:
         ConfigError: one line that names the key, the column and what there is.
     """
-    vectors = {config[key] for key in ("VISUAL_FIELD", "ACOUSTIC_FIELD", "PRIOR_FIELD")}
+    vectors = {config["PRIOR_FIELD"]}.union(*feature_fields(config))
     ids = {config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]}
     for key, suffix, name in named_columns(config):
         further = config["additional_feat_suffix"] or ()

@@ -42,7 +42,7 @@ class DecCMDataset(FilteredDataset):
             for field in [field for field in self.token_like_fields if field in self.inter_feat]:
                 if field not in (self.uid_field, self.iid_field):
                     self._del_col(self.inter_feat, field)
-        for field in (self.visual_field, self.acoustic_field):
+        for field in self._content_fields:
             if field in self._vectors and self.for_matching:
                 residency, device = self.config["feature_residency"], self.config["device"]
                 self.features[field] = place(self._by_id(field), residency, device)
@@ -65,7 +65,7 @@ class DecCMDataset(FilteredDataset):
 
     def _by_id(self, field):
         tokens, values = self._vectors[field]
-        source_field = self.uid_field if field in (self.visual_field, self.prior_field) else self.iid_field
+        source_field = self.uid_field if field in (*self.video_fields, self.prior_field) else self.iid_field
         rows = pd.Index(tokens).get_indexer(self.field2id_token[source_field])
         rows[0] = 0
         return FeatureMatrix(field, values, torch.from_numpy(rows.astype(np.int64)), self._files.get(field))
@@ -77,8 +77,8 @@ class DecCMDataset(FilteredDataset):
         """The numbers that our models are built from; of the training split."""
         fields = (self.uid_field, self.iid_field)
         return ModelInputs(
-            video={self.visual_field: self.features[self.visual_field]},
-            music={self.acoustic_field: self.features[self.acoustic_field]},
+            video={field: self.features[field] for field in self.video_fields},
+            music={field: self.features[field] for field in self.music_fields},
             popularity=self.popularity,
             priors=self.uploader_prior,
             training_priors=self.training_prior,
@@ -226,11 +226,14 @@ class DecCMDataset(FilteredDataset):
         be left. The root of their number as a factor makes the field as large as that of one component.
         """
         sizes = self.config["feature_reduce"] or {}
-        for field, ids, source in ((self.visual_field, videos, VIDEO), (self.acoustic_field, music, MUSIC)):
+        fields = [(field, videos, VIDEO) for field in self.video_fields]
+        fields += [(field, music, MUSIC) for field in self.music_fields]
+        for field, ids, source in fields:
             if field not in self._vectors:
                 continue
+            size = sizes.get(field, sizes.get("visual" if source == VIDEO else "acoustic"))
             used = torch.from_numpy(np.unique(ids))
-            reduced = reduce_features(self._by_id(field), used, sizes.get(field), self.config["seed"])
+            reduced = reduce_features(self._by_id(field), used, size, self.config["seed"])
             if self.config["content_fields"] == "vector":
                 index = torch.arange(1, reduced.shape[1] + 1).expand(reduced.shape)
                 values = torch.stack([reduced * reduced.shape[1] ** 0.5, index], dim=2)

@@ -14,7 +14,8 @@ from recbole.utils import FeatureSource, FeatureType
 
 from recbole_decm.data import priors
 from recbole_decm.data.columns import check_columns
-from recbole_decm.data.features import FeatureMatrix, open_npy
+from recbole_decm.data.features import FeatureMatrix, open_npy, require_one_of
+from recbole_decm.data.inputs import feature_fields
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io import atomic
 from recbole_decm.io.npy import FileRows
@@ -38,7 +39,7 @@ class FilesDataset(Dataset):
     def _get_field_from_config(self):
         super()._get_field_from_config()
         config, needs = self.config, self.config.needs
-        self.visual_field, self.acoustic_field = config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"]
+        self.video_fields, self.music_fields = feature_fields(config)
         self.prior_field, self.genre_field = config["PRIOR_FIELD"], config["GENRE_FIELD"]
         self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
         self.for_matching, self.for_context = needs.content, needs.context
@@ -46,7 +47,7 @@ class FilesDataset(Dataset):
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self._files: dict[str, FileRows | None] = {}
-        self.features: dict[str, FeatureMatrix] = {}
+        self.features: dict[str, FeatureMatrix] = {}  # by field, of both sides
         self.uploader_prior: torch.Tensor | None = None
         self.training_prior: torch.Tensor | None = None
         self.prior_mean: torch.Tensor | None = None
@@ -55,7 +56,7 @@ class FilesDataset(Dataset):
         self._loaded: dict[str, list[str]] = {}
         self._used: dict[str, set[str]] = {}
         # A config of an earlier data set may hold the components of content vectors, which are made anew.
-        vectors = f"({re.escape(self.visual_field)}|{re.escape(self.acoustic_field)})(_[0-9]+)?"
+        vectors = f"({'|'.join(map(re.escape, self._content_fields))})(_[0-9]+)?"
         config["numerical_features"] = [
             name for name in config["numerical_features"] if not re.fullmatch(vectors, str(name))
         ]
@@ -108,7 +109,7 @@ class FilesDataset(Dataset):
                 self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
             if field not in read_by_model:
                 continue
-            if source in (VIDEO, MUSIC) and field in (self.visual_field, self.acoustic_field, self.prior_field):
+            if source in (VIDEO, MUSIC) and field in (*self._content_fields, self.prior_field):
                 matrix = atomic.parse_matrix(path, field, column, form.seq_separator)
                 self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
                 continue
@@ -136,10 +137,14 @@ class FilesDataset(Dataset):
             expected = {self.uid_field: ["token"], self.iid_field: ["token"]}
         elif source in (VIDEO, MUSIC):
             expected = {self._id_field(source): ["token"]}
-        known = {self.visual_field: ["float_seq"], self.acoustic_field: ["float_seq"], self.prior_field: ["float_seq"]}
+        known = {field: ["float_seq"] for field in (*self._content_fields, self.prior_field)}
         known |= {self.genre_field: ["token_seq", "token"], self.uploader_field: ["token"], self.ipw_field: ["float"]}
         expected |= {field: kinds for field, kinds in known.items() if field in header}
         atomic.require_fields(path, header, expected)
+
+    @property
+    def _content_fields(self):
+        return [*self.video_fields, *self.music_fields]
 
     def _id_field(self, source):
         return self.uid_field if source == VIDEO else self.iid_field
@@ -151,10 +156,10 @@ class FilesDataset(Dataset):
         own = {self._id_field(source), *(self.config["val_interval"] or ())}
         own |= {self.prior_field} if wants_prior else set()
         if self.for_matching:  # further columns are metadata; collaborative models are given ids alone
-            own |= {self.visual_field, self.acoustic_field, self.genre_field, self.uploader_field}
+            own |= {*self._content_fields, self.genre_field, self.uploader_field}
             own -= set(self.config["feature_files"] or {})
         elif self.for_context:
-            own |= {self.visual_field, self.acoustic_field} | self._features_by_name(source)
+            own |= {*self._content_fields} | self._features_by_name(source)
             own |= {field for field in fields if self._headers[source.value][field].startswith("token")}
         return [field for field in fields if field in own]
 
@@ -212,14 +217,14 @@ class FilesDataset(Dataset):
     def _load_feature_files(self, folder, token):
         files = self.config["feature_files"] or {}
         for field, name in files.items():
-            if field not in (self.visual_field, self.acoustic_field):
-                raise ConfigError(
-                    f"feature_files: expected '{self.visual_field}' and '{self.acoustic_field}', found '{field}'."
-                )
-            source = VIDEO if field == self.visual_field else MUSIC
+            if field not in self._content_fields:
+                names = " and ".join(f"'{name}'" for name in self._content_fields)
+                raise ConfigError(f"feature_files: expected {names}, found '{field}'.")
+            source = VIDEO if field in self.video_fields else MUSIC
+            several = len(self.video_fields if source == VIDEO else self.music_fields) > 1
             tokens = getattr(self, f"{source.value}_feat")[self._id_field(source)].to_numpy()
             ids_file = folder / f"{token}.{source.value}"
-            values, self._files[field] = open_npy(folder / name, field, len(tokens), ids_file)
+            values, self._files[field] = open_npy(folder / name, field, len(tokens), ids_file, several)
             self._vectors[field] = (tokens, values)
 
     def _embed_numbers(self):
@@ -241,7 +246,7 @@ class FilesDataset(Dataset):
 
     def _name_unused_columns(self):
         """Say which columns of .user and .item nothing reads; those that only other models read are no surprise."""
-        known = {self.visual_field, self.acoustic_field, self.prior_field, self.genre_field, self.uploader_field}
+        known = {*self._content_fields, self.prior_field, self.genre_field, self.uploader_field}
         unused = {
             suffix: [name for name in self._loaded[suffix] if name not in known | self._used.get(suffix, set())]
             for suffix in ("user", "item")
@@ -253,13 +258,16 @@ class FilesDataset(Dataset):
             self.logger.info(f"Columns that {self.config['model']} does not use: {said}.{advice}")
 
     def _require_vectors(self, folder, token):
-        needed = {self.visual_field: "user", self.acoustic_field: "item"}
-        for field, suffix in needed.items():
-            if field not in self._vectors:
-                raise DataError(
-                    f"{folder / token}.{suffix}: expected a field '{field}:float_seq' or an entry of feature_files, "
-                    f"found neither.{self._left_out(suffix, field)}"
-                )
+        for fields, suffix in ((self.video_fields, "user"), (self.music_fields, "item")):
+            path = folder / f"{token}.{suffix}"
+            for field in fields:
+                if field not in self._vectors:
+                    raise DataError(
+                        f"{path}: expected a field '{field}:float_seq' or an entry of feature_files, "
+                        f"found neither.{self._left_out(suffix, field)}"
+                    )
+            if len(fields) > 1:
+                require_one_of(path, {field: self._vectors[field][1] for field in fields})
 
     def _require_confounder(self, folder, token):
         """The uploaders' priors and the genres, where the model or a metric (GenreKL, MajorityShare) needs them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.io.npy import LARGEST_MAP, FileRows, check_finite, open_matrix
+from recbole_decm.io.npy import LARGEST_MAP, FileRows, check_finite, missing_rows, open_matrix
 
 _REDUCE_ROWS = 16_384
 _MEASURED_ROWS = 65_536
@@ -41,6 +42,11 @@ class FeatureMatrix:
         """F, the length of a vector."""
         return self.values.shape[1]
 
+    @property
+    def fields(self) -> Mapping[str, FeatureMatrix]:
+        """This matrix by its name."""
+        return {self.name: self}
+
     def __len__(self) -> int:
         return len(self.row_of_id)
 
@@ -70,6 +76,46 @@ class FeatureMatrix:
         return FeatureMatrix(self.name, self.values.to(device), self.row_of_id.to(device))
 
 
+@dataclass(frozen=True)
+class JoinedFeatures:
+    """Several fields of one side, one after the other; NaN where a field is missing.
+
+    Attributes:
+        fields: the matrices by name, all of the same ids.
+    """
+
+    fields: Mapping[str, FeatureMatrix]
+
+    @property
+    def name(self) -> str:
+        """The names of the fields."""
+        return " + ".join(self.fields)
+
+    @property
+    def dim(self) -> int:
+        """F, the length of all vectors together."""
+        return sum(matrix.dim for matrix in self.fields.values())
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+    def lookup(self, ids: torch.Tensor) -> torch.Tensor:
+        """As that of a :class:`FeatureMatrix`: (B,) int64 -> (B, F) float32."""
+        return torch.cat([matrix.lookup(ids) for matrix in self.fields.values()], dim=1)
+
+    def lookup_on(self, device: torch.device | str, ids: torch.Tensor) -> torch.Tensor:
+        """As that of a :class:`FeatureMatrix`."""
+        return torch.cat([matrix.lookup_on(device, ids) for matrix in self.fields.values()], dim=1)
+
+
+Features = FeatureMatrix | JoinedFeatures
+
+
+def joined(fields: Mapping[str, FeatureMatrix]) -> Features:
+    """The features of a side: of one field its matrix, of several all together."""
+    return next(iter(fields.values())) if len(fields) == 1 else JoinedFeatures(fields)
+
+
 def place(matrix: FeatureMatrix, residency: str, device: torch.device) -> FeatureMatrix:
     """A matrix where ``feature_residency`` wants it: on a GPU, mapped, or read row by row from its file.
 
@@ -96,13 +142,16 @@ def place(matrix: FeatureMatrix, residency: str, device: torch.device) -> Featur
     return matrix if reads else replace(matrix, file=None)
 
 
-def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Tensor, FileRows | None]:
+def open_npy(
+    path: Path, name: str, rows: int, ids_file: Path, may_miss: bool = False
+) -> tuple[torch.Tensor, FileRows | None]:
     """Memory-map a ``.npy`` feature file and check it.
 
     Args:
         path: the file; row i belongs to line i of ``ids_file``.
         name: the field, for messages.
         rows: number of lines of ``ids_file``.
+        may_miss: whether a row of NaN alone is a field that is missing, beside others; else it is refused.
 
     Returns:
         (rows, F) float16, float32 or float64 tensor on the mapped file, whose pages are read when they are used; and a
@@ -121,8 +170,23 @@ def open_npy(path: Path, name: str, rows: int, ids_file: Path) -> tuple[torch.Te
     reader = None
     if isinstance(values, np.memmap) and values.flags.c_contiguous and hasattr(os, "preadv"):
         reader = FileRows(path, values)
-    check_finite(reader or values, name, str(path))
+    if may_miss:
+        missing_rows(reader or values, name, str(path))
+    else:
+        check_finite(reader or values, name, str(path))
     return torch.from_numpy(values), reader
+
+
+def require_one_of(path: Path, fields: Mapping[str, torch.Tensor]) -> None:
+    """Refuse the first line of a file of which every field is missing: (R, F) each, a row of NaN where it is.
+
+    Raises:
+        DataError: see above.
+    """
+    nothing = torch.stack([values[:, 0].isnan() for values in fields.values()]).all(dim=0)
+    if nothing.any():
+        line = int(nothing.nonzero()[0]) + 2
+        raise DataError(f"{path}, line {line}: expected at least one of {', '.join(fields)}, found none.")
 
 
 def standardisation(matrix: FeatureMatrix, train_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -138,6 +202,9 @@ def standardisation(matrix: FeatureMatrix, train_ids: torch.Tensor) -> tuple[tor
         (F,) float32 each. A constant column gets the factor of an average one.
     """
     ids = torch.unique(train_ids)
+    ids = ids[~_is_missing(matrix, ids)]
+    if not len(ids):
+        return None
     ids = ids[:: max(1, len(ids) // _MEASURED_ROWS)]
     first = matrix.lookup(ids[:1]).cpu().double().numpy()
     total, squares = np.zeros(matrix.dim), np.zeros(matrix.dim)
@@ -153,6 +220,29 @@ def standardisation(matrix: FeatureMatrix, train_ids: torch.Tensor) -> tuple[tor
         return None
     factor = 1 / np.where(deviation <= 1e-6 * np.abs(mean), spread, deviation)
     return torch.from_numpy(mean).float(), torch.from_numpy(factor).float()
+
+
+def _is_missing(matrix: FeatureMatrix, ids: torch.Tensor) -> torch.Tensor:
+    """(n,) bool, of which ids the field is missing."""
+    found = [matrix.lookup(block)[:, 0].isnan().cpu() for block in ids.split(_REDUCE_ROWS)]
+    return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool)
+
+
+def training_mean(features: Features, train_ids: torch.Tensor) -> torch.Tensor:
+    """What stands for a missing field where a model has no other way: the mean of the training rows that have it.
+
+    Args:
+        train_ids: (n,) int64.
+
+    Returns:
+        (F,) float32; 0 for a field that no training row has.
+    """
+    total, count = torch.zeros(features.dim, dtype=torch.float64), torch.zeros(features.dim, dtype=torch.float64)
+    for block in torch.unique(train_ids).split(_REDUCE_ROWS):
+        values = features.lookup(block).cpu().double()
+        total += values.nansum(dim=0)
+        count += (~values.isnan()).sum(dim=0)
+    return (total / count.clamp(min=1)).float()
 
 
 def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | None, seed: int) -> torch.Tensor:
@@ -175,10 +265,14 @@ def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | N
     reduces = dim is not None and dim < matrix.dim
     dim = min(dim, len(train_ids)) if dim is not None and reduces else None
     fitted = StandardScaler().fit(matrix.lookup(train_ids).numpy())
-    steps = [fitted.transform]
+
+    def standardised(values: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(fitted.transform(values), copy=False)  # a missing field is an average one
+
+    steps = [standardised]
     if reduces:
         pca = PCA(dim, whiten=True, svd_solver="randomized", random_state=seed)
-        steps.append(pca.fit(fitted.transform(matrix.lookup(train_ids).numpy())).transform)
+        steps.append(pca.fit(standardised(matrix.lookup(train_ids).numpy())).transform)
     reduced = torch.empty(len(matrix), dim or matrix.dim)
     for start in range(0, len(matrix), _REDUCE_ROWS):
         block = matrix.lookup(torch.arange(start, min(start + _REDUCE_ROWS, len(matrix)))).numpy()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.features import FeatureMatrix, Features
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class Needs:
     prior: bool = False
     genre: bool = False
     tables: bool = False
+
+
+def feature_fields(config: Any) -> tuple[list[str], list[str]]:
+    """The fields of the videos' and of the tracks' content vectors: one each, or several by ``video_fields`` and
+    ``music_fields``.
+    """
+    return config["video_fields"] or [config["VISUAL_FIELD"]], config["music_fields"] or [config["ACOUSTIC_FIELD"]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class ModelInputs:
     id_fields: tuple[str, str] = ("video_id", "music_id")
 
     @classmethod
-    def of_features(cls, visual: FeatureMatrix, acoustic: FeatureMatrix, **known: Any) -> ModelInputs:
-        """The inputs of a model that only ranks: one field a side, no training pairs, other values as given."""
+    def of_features(cls, visual: Features, acoustic: Features, **known: Any) -> ModelInputs:
+        """The inputs of a model that only ranks: no training pairs, other values as given."""
         nothing = np.zeros(len(acoustic), dtype=np.int64)
-        return cls({visual.name: visual}, {acoustic.name: acoustic}, **{"popularity": nothing, **known})
+        return cls(visual.fields, acoustic.fields, **{"popularity": nothing, **known})

@@ -130,7 +130,7 @@ def check_finite(
         on_rows(len(block))
 
 
-def missing_rows(values: np.ndarray, name: str, where: str) -> np.ndarray:
+def missing_rows(values: np.ndarray | FileRows, name: str, where: str) -> np.ndarray:
     """Which rows of (R, F) ``values`` hold nothing but NaN: a field that is missing there. Reads in blocks.
 
     Returns:

@@ -9,6 +9,7 @@ import torch
 from recbole.model.abstract_recommender import AbstractRecommender, ContextRecommender
 from torch import Tensor
 
+from recbole_decm.data.features import joined
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.model.scores import DotProductScores
 from recbole_decm.model.settings import Settings
@@ -48,7 +49,7 @@ class ContentModel(DotProductScores, ContextRecommender):
         self.settings = settings
         self.device = torch.device(device)
         self.USER_ID, self.ITEM_ID = inputs.id_fields
-        (self.visual,), (self.acoustic,) = inputs.video.values(), inputs.music.values()
+        self.visual, self.acoustic = joined(inputs.video), joined(inputs.music)
         self.n_users, self.n_items = len(self.visual), len(self.acoustic)
         self._track_table: Tensor | None = None
 

@@ -16,7 +16,7 @@ from recbole_decm.model.base import ContentModel
 from recbole_decm.model.losses import kl_annealing, kl_to_standard_normal
 from recbole_decm.model.objectives import MATCHINGS, MatchedPairs
 from recbole_decm.model.settings import MatcherSettings
-from recbole_decm.model.towers import FeatureDecoder, GaussianEncoder, Posterior
+from recbole_decm.model.towers import Posterior, make_decoder, make_encoder
 from recbole_decm.parallel.share import Share
 
 _ENCODE_ROWS = 8_192
@@ -62,27 +62,34 @@ class CMVAE(ContentModel):
         self.train_pairs = int(inputs.popularity.sum())
         if s.matching == "softmax":
             self.log_temperature = torch.nn.Parameter(torch.tensor(math.log(s.temperature)))
-        towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+        towers = {"visual": self.visual, "acoustic": self.acoustic}
         dropout = {"visual": s.dropout_prob, "acoustic": s.music_dropout_prob}
         logvar = s.initial_logvar if s.initial_weights == "adapted" else None
         self.encoders = torch.nn.ModuleDict(
-            {name: GaussianEncoder(dim, s.latent_dimension, dropout[name], logvar) for name, dim in towers.items()}
+            {name: make_encoder(side, s.latent_dimension, dropout[name], logvar) for name, side in towers.items()}
         )
         if s.standardize_features and inputs.pairs is not None:
-            for name, matrix, ids in zip(towers, (self.visual, self.acoustic), inputs.pairs, strict=True):
-                if found := standardisation(matrix, ids):
-                    self.encoders[name].standardise_by(*found)
+            for (name, side), ids in zip(towers.items(), inputs.pairs, strict=True):
+                for expert, matrix in zip(self.encoders[name].experts, side.fields.values(), strict=True):
+                    if found := standardisation(matrix, ids):
+                        expert.standardise_by(*found)
         self.decoders = torch.nn.ModuleDict(
             {
-                name: FeatureDecoder(self.latent_size, dim, s.dropout_prob, s.decoder_relu)
-                for name, dim in towers.items()
+                name: make_decoder(side, self.latent_size, s.dropout_prob, s.decoder_relu)
+                for name, side in towers.items()
             }
         )
 
     @property
     def standardised_features(self) -> list[str]:
-        """``visual`` and ``acoustic``, as far as they are standardised by training statistics."""
-        return [name for name, encoder in self.encoders.items() if encoder.factor is not None]
+        """The fields that are standardised by training statistics."""
+        sides = ((self.visual, self.encoders["visual"]), (self.acoustic, self.encoders["acoustic"]))
+        return [
+            name
+            for side, encoder in sides
+            for name, expert in zip(side.fields, encoder.experts, strict=True)
+            if expert.factor is not None
+        ]
 
     @property
     def latent_size(self) -> int:

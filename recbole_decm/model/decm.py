@@ -21,7 +21,7 @@ from recbole_decm.model.fusions import READS_GENRES, make_fusion
 from recbole_decm.model.objectives import TEACHER_KLS
 from recbole_decm.model.settings import DecCMSettings
 from recbole_decm.model.teachers import NoTeacher
-from recbole_decm.model.towers import GaussianEncoder, Posterior, take_standardisation
+from recbole_decm.model.towers import Posterior, make_encoder, take_standardisation
 
 _EXACT_CELLS = 1 << 24  # scores under one group at a time
 
@@ -84,9 +84,9 @@ class DecCM(CMVAE):
         self.teacher = NoTeacher()
         self.professional: ProfessionalPairs | None = None
         if self.guided:
-            towers = {"visual": self.visual.dim, "acoustic": self.acoustic.dim}
+            towers = {"visual": self.visual, "acoustic": self.acoustic}
             self.guide = torch.nn.ModuleDict(
-                {name: GaussianEncoder(dim, s.latent_dimension, 0.0, None) for name, dim in towers.items()}
+                {name: make_encoder(side, s.latent_dimension, 0.0, None) for name, side in towers.items()}
             ).requires_grad_(False)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recbole_decm.data.features import FeatureMatrix
+from recbole_decm.data.features import Features
 from recbole_decm.model.towers import Posterior
 
 
@@ -21,8 +21,8 @@ class ProfessionalPairs:
 
     def __init__(
         self,
-        visual: FeatureMatrix,
-        acoustic: FeatureMatrix,
+        visual: Features,
+        acoustic: Features,
         videos: Tensor,
         music: Tensor,
         teacher: tuple[Posterior, Posterior],

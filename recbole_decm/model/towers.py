@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from recbole_decm.data.features import Features
 from recbole_decm.model import kernels
 
 
@@ -106,6 +109,11 @@ class GaussianEncoder(nn.Module):
             both = nn.functional.linear(hidden, weight if scale == 1 else weight * scale, bias)
         return Posterior(*both.float().chunk(2, dim=1)) if _is_half(both) else Posterior(*both.chunk(2, dim=1))
 
+    @property
+    def experts(self) -> Sequence[GaussianEncoder]:
+        """This encoder, the only one of its side."""
+        return [self]
+
     def standardise_by(self, shift: Tensor | None, factor: Tensor | None) -> None:
         """Look at (features - shift) * factor from now on, (F,) each, kept with the weights; None: at the features."""
         self.register_buffer("shift", shift)
@@ -157,6 +165,114 @@ class FeatureDecoder(nn.Module):
         if not isinstance(linear, nn.Linear) or torch.is_autocast_enabled(latent.device.type):
             return kernels.reconstruction_error(self(latent).to(features.dtype), features)
         return kernels.linear_error(self.layers[:-1](latent), linear.weight, linear.bias, features)
+
+
+class FusedEncoder(nn.Module):
+    """Several fields of one side -> one posterior: the product of their Gaussians, an expert a field.
+
+    Precisions add up, and each mean counts by its precision; there is no prior among the experts. A field that is
+    missing, a row of NaN, is no expert of its row (Wu and Goodman, "Multimodal generative models for scalable
+    weakly-supervised learning", NeurIPS 2018, without their prior expert). The precisions are learned wherever the
+    mean is: an expert that is surer pulls it further.
+
+    Args:
+        dims: F of each field.
+        latent_dimension, dropout_prob, initial_logvar: as of :class:`GaussianEncoder`.
+    """
+
+    def __init__(self, dims: Sequence[int], *args: Any):
+        super().__init__()
+        self.dims = list(dims)
+        self.experts: Any = nn.ModuleList(GaussianEncoder(dim, *args) for dim in dims)
+
+    def forward(self, features: Tensor) -> Posterior:
+        """(B, sum of F) -> posterior with (B, D) mean and logvar."""
+        means, precisions = [], []
+        for expert, part in zip(self.experts, features.split(self.dims, dim=1), strict=True):
+            rows = _there(part)
+            if rows is None:
+                found = expert(part)
+                means.append(found.mean)
+                precisions.append(-found.logvar)
+                continue
+            with _statistics_of(expert, len(rows)):
+                found = expert(part[rows])
+            like = found.mean.new_zeros(len(part), found.mean.shape[1])
+            means.append(like.index_copy(0, rows, found.mean))
+            precisions.append(like.fill_(-torch.inf).index_copy(0, rows, -found.logvar))
+        log_precision = torch.stack(precisions)
+        mean = (log_precision.softmax(dim=0) * torch.stack(means)).sum(dim=0)
+        return Posterior(mean, -log_precision.logsumexp(dim=0))
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """What the experts look at: (B, sum of F) -> (B, sum of F)."""
+        parts = zip(self.experts, features.split(self.dims, dim=1), strict=True)
+        return torch.cat([expert.standardised(part) for expert, part in parts], dim=1)
+
+
+class FusedDecoder(nn.Module):
+    """Latent vector of one modality -> each field of the other.
+
+    Args:
+        latent_dimension: D.
+        dims: F of each field.
+        dropout_prob, relu: as of :class:`FeatureDecoder`.
+    """
+
+    def __init__(self, latent_dimension: int, dims: Sequence[int], *args: Any):
+        super().__init__()
+        self.dims = list(dims)
+        self.fields: Any = nn.ModuleList(FeatureDecoder(latent_dimension, dim, *args) for dim in dims)
+
+    def error(self, latent: Tensor, features: Tensor) -> Tensor:
+        """Sum over the fields of the mean squared error of (B, F), () float; where one is missing it is 0."""
+        total = latent.new_zeros(())
+        for decoder, part in zip(self.fields, features.split(self.dims, dim=1), strict=True):
+            rows = _there(part)
+            if rows is None:
+                total = total + decoder.error(latent, part)
+                continue
+            with _statistics_of(decoder, len(rows)):  # also for no rows: other processes may have some
+                error = decoder.error(latent[rows], part[rows]) if len(rows) else decoder(latent[rows]).sum()
+            total = total + error * (len(rows) / len(part))
+        return total
+
+
+@contextmanager
+def _statistics_of(layers: nn.Module, rows: int) -> Iterator[None]:
+    """Let fewer than two rows be normalised by the running statistics, unless other processes' rows join them."""
+    training = layers.training
+    alone = any(type(module) is nn.BatchNorm1d for module in layers.modules())
+    layers.train(training and (rows > 1 or not alone))
+    yield
+    layers.train(training)
+
+
+def _there(part: Tensor) -> Tensor | None:
+    """The rows of (B, F) that have the field; None for all."""
+    missing = part[:, 0].isnan()
+    return (~missing).nonzero()[:, 0] if bool(missing.any()) else None
+
+
+def make_encoder(side: Features, *args: Any) -> GaussianEncoder | FusedEncoder:
+    """The encoder of a side's features; further arguments as of :class:`GaussianEncoder`."""
+    dims = [matrix.dim for matrix in side.fields.values()]
+    return GaussianEncoder(dims[0], *args) if len(dims) == 1 else FusedEncoder(dims, *args)
+
+
+def make_decoder(side: Features, latent_dimension: int, *args: Any) -> FeatureDecoder | FusedDecoder:
+    """The decoder to a side's features; further arguments as of :class:`FeatureDecoder`."""
+    dims = [matrix.dim for matrix in side.fields.values()]
+    if len(dims) == 1:
+        return FeatureDecoder(latent_dimension, dims[0], *args)
+    return FusedDecoder(latent_dimension, dims, *args)
+
+
+def encoder_shapes(weights: Mapping[str, Tensor], modality: str) -> list[tuple[int, int]]:
+    """(D, F) of each field that the encoder of a modality was trained on, from its weights; none for other weights."""
+    pattern = re.compile(rf"encoders\.{modality}\.(?:experts\.(\d+)\.)?mean\.weight")
+    found = {int(match[1] or 0): weights[name].shape for name in weights if (match := pattern.fullmatch(name))}
+    return [(found[place][0], found[place][1]) for place in sorted(found)]
 
 
 def _is_half(values: Tensor) -> bool:

@@ -31,6 +31,10 @@ class GlobalBatchNorm(nn.BatchNorm1d):
             return super().forward(values)
         values = values.float()
         moments = global_moments(values.detach())
+        if moments.rows < 2:  # of a field that hardly any row has: no statistics
+            return nn.functional.batch_norm(
+                values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
         self._remember(moments)
         if values.requires_grad:
             return _Normalise.apply(values, *moments, self.weight, self.bias, self.eps)

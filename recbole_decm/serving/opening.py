@@ -18,7 +18,7 @@ from recbole_decm.serving.recommender import Recommender
 from recbole_decm.serving.restored import content_model, ranks_new_videos, serving_model
 from recbole_decm.serving.tracks import ReadColumns, columns_of
 from recbole_decm.serving.uploads import ids_of, named, require_made_for
-from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos
+from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos, video_dims
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config
 from recbole_decm.training.run import build
@@ -94,14 +94,14 @@ def open_new_videos(
     """As :func:`open_with_videos`, for a checkpoint of a model that ranks tracks for new videos."""
     if choice.file is not None:
         recommender = open_recommender(checkpoint, arguments)
-        model, file, ids = recommender.model, choice.file, None
+        model, ids = recommender.model, None
         if choice.uploaders is not None:
             recommender.check_preferences("--uploaders")
         groups = recommender.genres or model.num_groups
         if choice.file.is_dir():
-            require_made_for(read_checkpoint(checkpoint), choice.file, {model.visual.name: model.visual})
-            file, ids = choice.file / f"{model.visual.name}.npy", ids_of(choice.file)
-        videos = open_videos(file, model.visual.dim, choice.uploaders, groups, ids)
+            require_made_for(read_checkpoint(checkpoint), choice.file, model.visual.fields)
+            ids = ids_of(choice.file)
+        videos = open_videos(choice.file, video_dims(model), choice.uploaders, groups, ids)
         return recommender, named(videos, ids, choice.file)
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)

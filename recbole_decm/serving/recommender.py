@@ -21,7 +21,7 @@ from recbole_decm.serving.index_file import load_index, save_index
 from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.tracks import ReadColumns
 from recbole_decm.serving.vectors import CatalogueVectors, exact_top_k, query_vectors
-from recbole_decm.serving.videos import VideoBlock, Videos, by_genre, videos_in_memory
+from recbole_decm.serving.videos import VideoBlock, Videos, by_genre, video_dims, videos_in_memory
 
 RECALL_SAMPLE = 512
 _Progress = Callable[[int], object]
@@ -89,7 +89,8 @@ class Recommender(Lists):
         """The top tracks for some videos, from their features in memory.
 
         Args:
-            visual: (B, F) finite floats, of the extractor that the model was trained with.
+            visual: (B, F) finite floats, of the extractor that the model was trained with; of several fields a
+                dictionary, with a row of NaN where one is missing.
             k: length of each list; at most the tracks of the catalogue.
             uploaders: (B, K) genre preferences, rows sum to 1; only for a model that ranks under them. A pandas
                 DataFrame with a column for each genre, in any order, or a matrix with columns in the order of
@@ -112,7 +113,7 @@ class Recommender(Lists):
             self.check_preferences("uploaders")
         if isinstance(uploaders, pd.DataFrame):
             uploaders = by_genre(uploaders, self.genres, "uploaders")
-        videos = videos_in_memory(visual, self.model.visual.dim, uploaders, self.model.num_groups)
+        videos = videos_in_memory(visual, video_dims(self.model), uploaders, self.model.num_groups)
         return pd.concat(self.frames(videos, k, allowed=self.allowed(exclude, filter)), ignore_index=True)
 
     def use_index(

@@ -10,10 +10,11 @@ import torch
 
 from recbole_decm.config import registry
 from recbole_decm.data.catalogue import Catalogue, read_catalogue
-from recbole_decm.data.features import FeatureMatrix
-from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.data.features import FeatureMatrix, joined
+from recbole_decm.data.inputs import ModelInputs, feature_fields
 from recbole_decm.errors import CheckpointError, ConfigError, DataError
 from recbole_decm.model.cmvae import CMVAE
+from recbole_decm.model.towers import encoder_shapes
 from recbole_decm.training.checkpoint import load_weights
 
 
@@ -30,7 +31,8 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
     kind = content_model(config)
     settings = kind.settings_class.from_config(config)
     weights = content["state_dict"]
-    if "encoders.visual.mean.weight" not in weights or (kind.uses_uploader_prior and "prior_mean" not in weights):
+    shapes = encoder_shapes(weights, "visual")
+    if not shapes or (kind.uses_uploader_prior and "prior_mean" not in weights):
         raise CheckpointError(f"{path}: expected the weights of {content['model']}, found others.")
     catalogue = read_catalogue(config, kind.needs_genre(settings))
     prior = weights.get("prior_mean")
@@ -39,8 +41,11 @@ def serving_model(content: Mapping[str, Any], config: Any, path: Path | str) -> 
             f"{config['data_path']}: expected music of the {len(prior)} genre groups that the checkpoint was trained "
             f"with, found {catalogue.genres.shape[1]} in {config['dataset']}.item."
         )
-    width = weights["encoders.visual.mean.weight"].shape[1]
-    no_video = FeatureMatrix(config["VISUAL_FIELD"], torch.zeros(1, width), torch.zeros(1, dtype=torch.int64))
+    fields, nothing = feature_fields(config)[0], torch.zeros(1, dtype=torch.int64)
+    if len(fields) != len(shapes):
+        raise CheckpointError(f"{path}: expected the weights of {len(fields)} fields of a video, found {len(shapes)}.")
+    widths = dict(zip(fields, (width for _, width in shapes), strict=True))
+    no_video = joined({field: FeatureMatrix(field, torch.zeros(1, width), nothing) for field, width in widths.items()})
     inputs = ModelInputs.of_features(
         no_video,
         catalogue.acoustic,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from logging import getLogger
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_decm.data.priors import check_probabilities
 from recbole_decm.errors import DataError
-from recbole_decm.io.npy import check_finite, open_matrix
+from recbole_decm.io.npy import check_finite, missing_rows, open_matrix
 from recbole_decm.model.cmvae import CMVAE
 
 
@@ -51,24 +51,24 @@ class Videos:
 
 @dataclass(frozen=True)
 class FileVideos(Videos):
-    """Videos by the rows of a memory-mapped matrix; a label is the row's id, or its number, from 0.
+    """Videos by the rows of matrices, memory-mapped or in memory; a label is the row's id, or its number, from 0.
 
     Attributes:
-        visual: (N, F); uploaders: (N, K) or None; ids: (N,) or None.
+        fields: (N, F) of each field of the model, in its order; uploaders: (N, K) or None; ids: (N,) or None.
     """
 
-    visual: np.ndarray
+    fields: tuple[np.ndarray, ...]
     uploaders: np.ndarray | None
     label: str = "row"
     ids: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.visual)
+        return len(self.fields[0])
 
     def take(self, places: np.ndarray) -> VideoBlock:
         uploaders = None if self.uploaders is None else _single(self.uploaders[places])
-        labels = places if self.ids is None else self.ids[places]
-        return VideoBlock(labels, _single(self.visual[places]), uploaders)
+        visual = torch.cat([_single(values[places]) for values in self.fields], dim=1)
+        return VideoBlock(places if self.ids is None else self.ids[places], visual, uploaders)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,14 @@ class DatasetVideos(Videos):
         return VideoBlock(self.tokens[ids.numpy()], self.model.visual.lookup(ids), self.model.uploaders_of(ids))
 
 
+def video_dims(model: CMVAE) -> dict[str, int]:
+    """Field -> F, of the videos that a model looks at."""
+    return {name: matrix.dim for name, matrix in model.visual.fields.items()}
+
+
 def open_videos(
     path: Path,
-    visual_dim: int,
+    dims: Mapping[str, int],
     uploaders: Path | None = None,
     groups: Sequence[str] | int | None = None,
     ids: np.ndarray | None = None,
@@ -102,8 +107,9 @@ def open_videos(
     """Open and check files of today's uploads.
 
     Args:
-        path: ``.npy`` of (N, F) float features, the same extractor's as in training.
-        visual_dim: F of the model.
+        path: ``.npy`` of (N, F) float features, the same extractor's as in training; or a folder with a ``FIELD.npy``
+            for each field of the model, a row of NaN where it is missing.
+        dims: field -> F, of the model.
         uploaders: ``.csv`` with a column for each genre group, in any order, or ``.npy`` of (N, K) in the order of
             ``groups``, which is said in a warning; one row per video, which sums to 1.
         groups: names of the model's K groups, or K alone.
@@ -112,8 +118,15 @@ def open_videos(
     Raises:
         DataError: missing, malformed, of other dimensions, not finite, no probabilities, of an unknown genre.
     """
-    visual = _open(path, "visual features", visual_dim)
-    check_finite(visual, "visual features", str(path))
+    if path.is_dir():
+        files = {name: path / f"{name}.npy" for name in dims}
+    elif len(dims) == 1:
+        files = dict.fromkeys(dims, path)
+    else:
+        raise DataError(f"{path}: expected a folder with {', '.join(f'{name}.npy' for name in dims)}, found a file.")
+    fields = {name: _open(file, f"'{name}' features", dims[name]) for name, file in files.items()}
+    _check_fields(fields, str(path))
+    visual = next(iter(fields.values()))
     preferences = None
     if uploaders is not None:
         preferences = _open_preferences(uploaders, groups, ids)
@@ -123,7 +136,21 @@ def open_videos(
             )
         check_finite(preferences, "uploader preferences", str(uploaders))
         check_probabilities(preferences, lambda row: f"{uploaders}, row {row}")
-    return FileVideos(visual, preferences)
+    return FileVideos(tuple(fields.values()), preferences)
+
+
+def _check_fields(fields: Mapping[str, np.ndarray], where: str) -> None:
+    """Refuse numbers that are not finite, matrices of several lengths, and the first row that has no field."""
+    if len({len(values) for values in fields.values()}) > 1:
+        raise DataError(f"{where}: expected as many rows of each field, found {[len(v) for v in fields.values()]}.")
+    if len(fields) == 1:
+        for name, values in fields.items():
+            check_finite(values, f"{name}", where)
+        return
+    nothing = np.logical_and.reduce([missing_rows(values, name, where) for name, values in fields.items()])
+    if nothing.any():
+        row = int(np.flatnonzero(nothing)[0])
+        raise DataError(f"{where}, row {row}: expected at least one of {', '.join(fields)}, found none.")
 
 
 def _open_preferences(path: Path, groups: Sequence[str] | int | None, ids: np.ndarray | None) -> np.ndarray:
@@ -165,25 +192,39 @@ def by_genre(table: pd.DataFrame, genres: Sequence[str], what: str) -> np.ndarra
     return table.rename(columns=str).reindex(columns=list(genres), fill_value=0.0).to_numpy()
 
 
-def videos_in_memory(visual: Any, visual_dim: int, uploaders: Any = None, groups: int | None = None) -> FileVideos:
+def videos_in_memory(
+    visual: Any, dims: Mapping[str, int], uploaders: Any = None, groups: int | None = None
+) -> FileVideos:
     """Check features and preferences in memory; a video's label is its row.
 
     Args:
-        visual: (B, F); uploaders: (B, K) or None; visual_dim, groups: F and K of the model.
+        visual: (B, F) of the one field, or field -> (B, F) with a row of NaN where it is missing.
+        uploaders: (B, K) or None.
+        dims, groups: field -> F, and K, of the model.
 
     Raises:
         DataError: another shape or type, not finite, no probabilities.
     """
-    features = _matrix(visual, "visual features", visual_dim)
+    if isinstance(visual, Mapping):
+        if visual.keys() != dims.keys():
+            raise DataError(f"features: expected the fields {', '.join(dims)}, found {', '.join(map(str, visual))}.")
+    elif len(dims) == 1:
+        visual = dict.fromkeys(dims, visual)
+    else:
+        raise DataError(f"features: expected a dictionary of the fields {', '.join(dims)}, found one matrix.")
+    fields = {name: _matrix(visual[name], f"'{name}' features", dim) for name, dim in dims.items()}
+    _check_fields(fields, "features")
+    features = next(iter(fields.values()))
     if uploaders is None:
-        return FileVideos(features, None)
+        return FileVideos(tuple(fields.values()), None)
     preferences = _matrix(uploaders, "uploader preferences", groups)
+    check_finite(preferences, "uploader preferences", "uploader preferences")
     if len(preferences) != len(features):
         raise DataError(
             f"uploader preferences: expected {len(features)} rows, one per video, found {len(preferences)}."
         )
     check_probabilities(preferences, lambda row: f"uploader preferences, row {row}")
-    return FileVideos(features, preferences)
+    return FileVideos(tuple(fields.values()), preferences)
 
 
 def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
@@ -197,7 +238,6 @@ def _matrix(values: Any, what: str, dim: int | None) -> np.ndarray:
         raise DataError(f"{what}: expected a matrix of numbers, but {_line(error)}.") from error
     if matrix.ndim != 2 or not len(matrix) or (dim is not None and matrix.shape[1] != dim):
         raise DataError(f"{what}: expected at least one row of {dim} numbers, found the shape {matrix.shape}.")
-    check_finite(matrix, what, what)
     return matrix
 
 

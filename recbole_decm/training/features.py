@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.inputs import feature_fields
 from recbole_decm.media.cards import FILE, Card, from_values, read_cards, require_equal
 
 
@@ -19,7 +20,7 @@ def cards_of(config: DecCMConfig) -> dict[str, Card]:
     path = Path(config["data_path"]) / FILE
     if not (config.needs.content or config.needs.context) or not path.is_file():
         return {}
-    read = (config["VISUAL_FIELD"], config["ACOUSTIC_FIELD"])
+    read = sum(feature_fields(config), [])
     return {field: card for field, card in read_cards(path).items() if field in read}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from filelock import FileLock
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.keys import Role, having
 from recbole_decm.data.dataset import DecCMDataset
-from recbole_decm.data.inputs import ModelInputs
+from recbole_decm.data.features import joined
+from recbole_decm.data.inputs import ModelInputs, feature_fields
 from recbole_decm.errors import CheckpointError, ConfigError
 from recbole_decm.io.digest import of_values
 from recbole_decm.io.version import __version__
@@ -23,11 +24,10 @@ from recbole_decm.model.decm import DecCM
 from recbole_decm.model.distillation import ProfessionalPairs
 from recbole_decm.model.settings import MatcherSettings
 from recbole_decm.model.teachers import ComputedPosteriors, TeacherBeside
+from recbole_decm.model.towers import encoder_shapes
 from recbole_decm.training.checkpoint import fitting, load_weights, read_checkpoint, write_checkpoint
 from recbole_decm.training.features import require_made_alike
 from recbole_decm.training.provenance import data_digest
-
-_WIDTHS = ("encoders.visual.mean.weight", "encoders.acoustic.mean.weight")
 
 
 def _professional_folder(config: DecCMConfig) -> Path:
@@ -127,14 +127,13 @@ def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
         )
     require_made_alike(content, config)
     weights = content["state_dict"]
-    missing = [name for name in _WIDTHS if name not in weights]
-    if missing:
-        raise CheckpointError(f"{path}: expected the weights of a teacher, found none called {missing[0]}.")
-    student = {
-        "visual": (model.visual.dim, weights[_WIDTHS[0]].shape[1]),
-        "acoustic": (model.acoustic.dim, weights[_WIDTHS[1]].shape[1]),
-        "latent": (model.settings.latent_dimension, weights[_WIDTHS[0]].shape[0]),
-    }
+    student = {}
+    for name, side in (("visual", model.visual), ("acoustic", model.acoustic)):
+        shapes = encoder_shapes(weights, name)
+        if not shapes:
+            raise CheckpointError(f"{path}: expected the weights of a teacher, found none called encoders.{name}.*")
+        student[name] = (_dims(matrix.dim for matrix in side.fields.values()), _dims(shape[1] for shape in shapes))
+    student["latent"] = (f"{model.settings.latent_dimension}", f"{shapes[0][0]}")
     for name, (expected, found) in student.items():
         if expected != found:
             raise CheckpointError(
@@ -144,6 +143,10 @@ def attach(model: DecCM, config: DecCMConfig, path: Path) -> None:
     view = teacher_view(model, content["config"], weights, path)
     way = TeacherBeside if config["feature_residency"] == "disk" else ComputedPosteriors
     model.attach_teacher(way(view))
+
+
+def _dims(numbers: Iterable[int]) -> str:
+    return " + ".join(map(str, numbers))
 
 
 def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
@@ -157,7 +160,7 @@ def attach_professional(model: DecCM, config: DecCMConfig, path: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"distillation_weight: expected 0, or professional pairs in {folder}, found no such folder.")
     dataset = DecCMDataset(teacher_config(config))
-    visual, acoustic = dataset.features[dataset.visual_field], dataset.features[dataset.acoustic_field]
+    visual, acoustic = (joined({f: dataset.features[f] for f in fields}) for fields in feature_fields(dataset.config))
     for name, matrix in (("visual", visual), ("acoustic", acoustic)):
         if matrix.dim != getattr(model, name).dim:
             raise CheckpointError(

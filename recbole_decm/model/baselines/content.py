@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_decm.data.features import training_mean
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.model.base import ContentModel
 
@@ -32,6 +33,9 @@ class ContentBaseline(ContentModel):
         super().__init__(settings, inputs, device)
         assert inputs.pairs is not None
         self.train_videos, self.train_music = inputs.pairs
+        # Where several fields make a side, one may be missing.
+        self.usual_video = training_mean(self.visual, self.train_videos) if len(inputs.video) > 1 else None
+        self.usual_track = training_mean(self.acoustic, self.train_music) if len(inputs.music) > 1 else None
 
     def fit_once(self, show_progress: bool) -> float:
         """Fit to the training pairs; returns what is logged as the training loss."""
@@ -58,8 +62,12 @@ class ContentBaseline(ContentModel):
 
     def visual_of(self, videos: Tensor) -> Tensor:
         """(B,) video ids -> (B, F_v) float32 on the model's device."""
-        return self.visual.lookup(videos).to(self.device)
+        return _filled(self.visual.lookup(videos), self.usual_video).to(self.device)
 
     def acoustic_of(self, music: Tensor) -> Tensor:
         """(N,) music ids -> (N, F_m) float32 on the model's device."""
-        return self.acoustic.lookup(music).to(self.device)
+        return _filled(self.acoustic.lookup(music), self.usual_track).to(self.device)
+
+
+def _filled(features: Tensor, usual: Tensor | None) -> Tensor:
+    return features if usual is None else torch.where(features.isnan(), usual, features)
