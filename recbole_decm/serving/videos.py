@@ -124,7 +124,7 @@ def open_videos(
         files = dict.fromkeys(dims, path)
     else:
         raise DataError(f"{path}: expected a folder with {', '.join(f'{name}.npy' for name in dims)}, found a file.")
-    fields = {name: _open(file, f"'{name}' features", dims[name]) for name, file in files.items()}
+    fields = {name: _open(file, f"{name} features", dims[name]) for name, file in files.items()}
     _check_fields(fields, str(path))
     visual = next(iter(fields.values()))
     preferences = None
@@ -145,7 +145,7 @@ def _check_fields(fields: Mapping[str, np.ndarray], where: str) -> None:
         raise DataError(f"{where}: expected as many rows of each field, found {[len(v) for v in fields.values()]}.")
     if len(fields) == 1:
         for name, values in fields.items():
-            check_finite(values, f"{name}", where)
+            check_finite(values, f"{name} features", where)
         return
     nothing = np.logical_and.reduce([missing_rows(values, name, where) for name, values in fields.items()])
     if nothing.any():
@@ -212,7 +212,7 @@ def videos_in_memory(
         visual = dict.fromkeys(dims, visual)
     else:
         raise DataError(f"features: expected a dictionary of the fields {', '.join(dims)}, found one matrix.")
-    fields = {name: _matrix(visual[name], f"'{name}' features", dim) for name, dim in dims.items()}
+    fields = {name: _matrix(visual[name], f"{name} features", dim) for name, dim in dims.items()}
     _check_fields(fields, "features")
     features = next(iter(fields.values()))
     if uploaders is None:
