@@ -276,7 +276,7 @@ def test_filters_and_exclusions_in_memory_and_with_an_index(trained, described, 
     asked = {"k": 5, "exclude": ["m4", "m6", "gone"], "filter": "mood = 'even'"}
     assert recommender.recommend(videos, **asked)["music_id"].tolist() == expected
     assert "exclude: 1 of 3 ids are of no track, such as 'gone'" in caplog.text
-    recommender.use_index(IndexOptions("hnsw"), videos_in_memory(videos, 12), 5)
+    recommender.use_index(IndexOptions("hnsw"), videos_in_memory(videos, {"visual": 12}), 5)
     assert recommender.recommend(videos, **asked)["music_id"].tolist() == expected
     assert recommender.recommend(videos, filter="duration < 0").empty
     with pytest.raises(ConfigError, match="exclude: expected a list of track ids, found the text 'm4'"):
