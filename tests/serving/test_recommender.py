@@ -348,7 +348,7 @@ def test_lists_of_equal_scores_say_that_they_are_the_order_of_the_catalogue(capl
             return scores, np.tile(np.arange(k), (len(scores), 1))
 
     tokens = np.array([f"m{i}" for i in range(9)])
-    videos = videos_in_memory(np.zeros((5, 2), dtype=np.float32), 2)
+    videos = videos_in_memory(np.zeros((5, 2), dtype=np.float32), {"visual": 2})
     list(Constant(tokens, lambda fields: None).frames(videos, 3))
     assert "4 of 5 videos score all 3 tracks of their lists the same" in caplog.text
     caplog.clear()
