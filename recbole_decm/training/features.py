@@ -20,8 +20,8 @@ def cards_of(config: DecCMConfig) -> dict[str, Card]:
     path = Path(config["data_path"]) / FILE
     if not (config.needs.content or config.needs.context) or not path.is_file():
         return {}
-    read = sum(feature_fields(config), [])
-    return {field: card for field, card in read_cards(path).items() if field in read}
+    videos, tracks = feature_fields(config)
+    return {field: card for field, card in read_cards(path).items() if field in (*videos, *tracks)}
 
 
 def cards_in(content: Mapping[str, Any]) -> dict[str, Card]:
