@@ -141,6 +141,14 @@ def settings_files(name: str, kind: type) -> list[Path]:
     return [file for file in files + own if file.is_file()]
 
 
+def outside_sources(kind: type) -> list[Path]:
+    """The files of the modules that a class of other people and its bases are from, RecBole's and ours left out."""
+    names = {base.__module__ for base in kind.__mro__}
+    names = {name for name in names if name.partition(".")[0] not in ("recbole", "recbole_decm", "torch", "builtins")}
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in sorted(names))
+    return [Path(file) for file in files if file]
+
+
 def resources_of(metrics: str | Iterable[str]) -> set[str]:
     """What some metrics need, such as ``rec.prior``, by RecBole's table; an unknown metric needs nothing."""
     names = [metrics] if isinstance(metrics, str) else metrics

@@ -11,6 +11,7 @@ from typing import Any
 
 import recbole
 
+from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.keys import KEYS, Role, having
 from recbole_decm.io.code import modules_of, of_sources
@@ -58,9 +59,14 @@ def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 
 def file_digests(config: DecCMConfig) -> dict[str, str]:
-    """Digests of the files that values of a config name, such as a teacher's checkpoint, by key."""
+    """Digests of the files that values of a config name, such as a teacher's checkpoint, by key; of a model of other
+    people the files that its class and bases are from, by ``model_source``.
+    """
     named = {key: Path(str(config[key])) for key in sorted(having(Role.FILE)) if config[key]}
-    return {key: of_files([path]) for key, path in named.items() if path.is_file()}
+    found = {key: of_files([path]) for key, path in named.items() if path.is_file()}
+    if registry.is_outside(config["model"]):
+        found["model_source"] = of_files(registry.outside_sources(config.model_class))
+    return found
 
 
 def provenance(config: DecCMConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib.util
 import json
 import os
@@ -296,6 +297,16 @@ def test_filtering_a_hundred_thousand_tracks_takes_milliseconds():
     blocks = [block[part] for block, part in zip(music.split(16_384), allowed.split(16_384), strict=True)]
     expected = (query @ music.T).masked_fill(~allowed, -torch.inf).topk(10).indices
     assert torch.equal(top_k(query, blocks, 10)[1] * 10 + 3, expected)
+
+
+def test_what_the_documentation_shows(trained, uploads, monkeypatch, tmp_path):
+    """docs/retrieval.md, run as a doctest."""
+    Path("saved").mkdir()
+    shutil.copy(trained["plain"], "saved/CMVAE.pth")
+    np.save("today.npy", np.load(uploads)[:3])
+    page = Path(__file__).resolve().parents[2] / "docs" / "retrieval.md"
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted == 9 and not found.failed
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from recbole_decm.cli.run import run_main
 from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.errors import ConfigError
+from recbole_decm.experiments.hashes import all_hashes
 from recbole_decm.training.checkpoint import read_checkpoint, write_checkpoint
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import run
@@ -87,6 +88,9 @@ def test_a_class_itself_and_its_own_settings(planted, monkeypatch):
     assert config["model"] == "mine:Mine" and config["latent_dimension"] == 128
     Path("Mine.yaml").write_text("latent_dimension: 40\n")
     assert DecCMConfig("mine:Mine", "planted", config_dict=values)["latent_dimension"] == 40
+    before = all_hashes(config)
+    Path("mine.py").write_text(Path("mine.py").read_text() + "# another model\n")
+    assert all_hashes(config)["config_hash"] != before["config_hash"]  # a benchmark runs its cells again
     with pytest.raises(ConfigError, match="expected a key that mine:Mine or RecBole reads, found 'latent_dimensions'"):
         DecCMConfig("mine:Mine", "planted", config_dict=values | {"latent_dimensions": 3})
 
