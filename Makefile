@@ -43,7 +43,7 @@ faults: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/campaign.py --inputs 1000 --kills 50
 
 bench-distributed: $(VENV)/.installed
-	$(BIN)/python benchmarks/distributed.py
+	$(BIN)/python benchmarks/two_processes.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv"; exit 1)

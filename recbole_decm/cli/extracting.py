@@ -90,7 +90,11 @@ class Reading:
                 bar.set_postfix(failed=failed, refresh=False)
                 bar.update(files)
 
-            return extract_files(wanted, cards, folder, engine, strict=self.strict, on_files=on_files)
+            try:
+                return extract_files(wanted, cards, folder, engine, strict=self.strict, on_files=on_files)
+            except KeyboardInterrupt as stop:
+                stop.args = (f"what was read is kept in {folder}; the same command goes on from there",)
+                raise
 
 
 def rows_of(files: Sequence[str] | np.ndarray, fields: Sequence[str], found: Extracted, place: str) -> dict[str, Rows]:

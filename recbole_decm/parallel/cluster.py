@@ -95,8 +95,9 @@ def workers_here(count: int) -> Iterator[str]:
         ConfigError: ``distributed`` is not installed.
     """
     distributed = _distributed(f"{count} workers")
+    pages = {"dashboard_address": "localhost:0", "scheduler_kwargs": {"dashboard": False}}  # none, at any free port
     cluster = distributed.LocalCluster(
-        n_workers=count, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=count, threads_per_worker=1, memory_limit=0, silence_logs=logging.CRITICAL, **pages
     )
     with cluster:
         yield cluster.scheduler_address

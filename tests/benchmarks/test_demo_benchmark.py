@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,3 +41,10 @@ def test_what_is_noted_is_not_done_again(tmp_path, monkeypatch):
     (tmp_path / "figures" / "demo-30-10-1.json").write_text(json.dumps(_row(0.4, 0.3, 0.2)))
     monkeypatch.setattr(Demo, "prepare", lambda *_: pytest.fail("files were written"))
     assert module.measure(demo, [])["DecCMPlus"]["recall"] == 0.4
+
+
+def test_no_script_hides_a_package():
+    """Python looks for modules in a script's own folder first: one named like a package would be imported for it."""
+    scripts = {path.stem for path in Path(__file__).resolve().parents[2].glob("benchmarks/*.py")}
+    packages = {name.replace("-", "_").lower() for name in packages_distributions()} | sys.stdlib_module_names
+    assert not scripts & packages

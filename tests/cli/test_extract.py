@@ -91,17 +91,25 @@ def test_own_sound_given_ids_and_several_fields(clips, capsys):
     assert written["video_fields"] == ["look", "visual"] and written["teacher"] == "none"
     np.testing.assert_array_equal(np.load("data/mine/mine.look.npy"), np.load("data/mine/mine.visual.npy"))
     assert json.loads(Path("data/mine/features.json").read_text())["fields"]["look"]["sampling"]["frames"] == 2
+    run_quick("CMVAE", Path("data"), "mine", epochs=1, topk=[2], valid_metric="NDCG@2")
+    (checkpoint,) = Path("saved").glob("*.pth")
+    assert main(["recommend", str(checkpoint), "--videos=videos", "--k=1", "--out=found.csv"]) == 0
+    assert pd.read_csv("found.csv")["video_id"].tolist() == sorted(f"v{i}" for i in range(VIDEOS))
+    assert main(["extract", "--videos=videos", f"--fields-of={checkpoint}", "--out=today", "--workers=1"]) == 0
+    assert {"look.npy", "visual.npy"} < {path.name for path in Path("today").iterdir()}
 
 
-def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(clips, capsys):
+def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(clips, capsys, monkeypatch):
     from helpers.media_files import plain, write_clip
 
     Path("videos/v3.mp4").write_bytes(b"nothing")
     Path("music/m1.m4a").unlink()
     write_clip(Path("videos/v4.mp4"), plain((9, 9, 9)))  # without sound
     change(music=["", *(f"music/m{i % TRACKS}.m4a" for i in range(1, 4)), "", *["music/m2.m4a"] * 5], genre="g0")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(EXTRACT) == 0
-    said = capsys.readouterr().out
+    said, bar = capsys.readouterr()
+    assert re.search(r"Extract: 100%.* 13/13 \[.*file/s, failed=3\]", bar)
     assert "13 files; 3 could not be read, or not for all fields (1 corrupt, 1 no-sound, 1 not-found)" in said
     assert "10 videos of pairs.csv: visual 146 dimensions; dropped 1 without any features, such as 'v3'" in said
     failures = pd.read_csv("data/mine/failures.csv")
@@ -293,6 +301,16 @@ def test_another_file_card_or_sampling_is_another_portion(tmp_path):
     assert len(before | {touched, place()}) == 6
     card = open_extractor("appearance-motion").card.model_copy(update={"source": "elsewhere", "licence": "another"})
     assert portions.Kept(tmp_path, {"visual": card}).place(portion) == place()
+
+
+def test_ctrl_c_says_what_is_kept(clips, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recbole_decm.media.work.extract_clips", interrupt)
+    assert main(EXTRACT) == 130
+    said = "interrupted; what was read is kept in data/.extract-mine; the same command goes on from there"
+    assert said in capsys.readouterr().err
 
 
 def test_two_runs_do_not_work_on_the_same_data_set(clips, capsys):

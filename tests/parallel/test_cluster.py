@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from helpers.planted import write_planted
 from recbole_decm.cli.main import main
 from recbole_decm.errors import ConfigError, DistributedError
 from recbole_decm.experiments import remote
-from recbole_decm.parallel.cluster import Cluster
+from recbole_decm.parallel.cluster import Cluster, workers_here
 
 FAST = {"epochs": 1, "train_batch_size": 64, "topk": [10]}
 
@@ -68,6 +69,15 @@ def test_a_worker_that_does_not_see_the_folder_or_has_other_code(scheduler, tmp_
         assert "expected a folder that" in lost and "Give an --out that all workers share" in lost
         other = cluster.submit(remote.perform, "run", "code", str(tmp_path), job).result(60)
         assert "expected the code of the benchmark (code), found other code" in other
+
+
+def test_workers_on_this_machine_are_processes_with_a_thread_each():
+    pytest.importorskip("distributed", reason="distributed is not installed: pip install -e '.[cluster]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a port that another cluster has
+        with workers_here(2) as address, workers_here(1), Cluster(address) as cluster:
+            assert cluster.slots() == 2
+            assert cluster.submit(os.getpid).result(60) != os.getpid()
 
 
 def test_without_a_scheduler_or_the_package(monkeypatch):
