@@ -213,7 +213,7 @@ def videos_in_memory(
     else:
         raise DataError(f"features: expected a dictionary of the fields {', '.join(dims)}, found one matrix.")
     fields = {name: _matrix(visual[name], f"{name} features", dim) for name, dim in dims.items()}
-    _check_fields(fields, "features")
+    _check_fields(fields, "features" if len(fields) > 1 else f"{next(iter(fields))} features")
     features = next(iter(fields.values()))
     if uploaders is None:
         return FileVideos(tuple(fields.values()), None)

@@ -75,7 +75,8 @@ def test_cell_and_curves_say_what_happened(planted):
     assert content["status"] == "done" and content["error"] is None and content["model"] == "label"
     assert content["epochs"] == 4 and content["train_pairs"] == 420
     assert set(content["seconds"]) == {"load", "teacher", "train", "test"} and content["seconds"]["train"] > 0
-    assert {"recbole_decm", "recbole", "torch", "numpy", "pandas", "scipy", "python"} == set(content["versions"])
+    packages = {"recbole_decm", "recbole", "torch", "numpy", "pandas", "scipy", "scikit-learn", "python"}
+    assert packages == set(content["versions"])
     assert (
         len(curves["valid"]["ndcg@10"]) == 2
         and max(curves["valid"]["ndcg@10"]) == content["metrics"]["valid"]["ndcg@10"]
