@@ -14,7 +14,9 @@ from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, videos_opti
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 @videos_option
-@click.option("--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .npy.")
+@click.option(
+    "--uploaders", type=click.Path(path_type=Path), help="Genre preferences of their uploaders: .csv by genre, or .npy."
+)
 @click.option("--split", type=click.Choice(["test", "all"]), help="Videos of the data set instead.")
 @click.option("--dataset", help="Embed this data set's tracks; by default those of the training data.")
 @click.option("--overwrite", is_flag=True, help="Replace a folder that exists.")

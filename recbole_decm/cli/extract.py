@@ -142,7 +142,7 @@ def _write_data_set(
 
     from recbole_decm.cli.extracting import FAILURES, cards_text, failures_text, rows_of, told
     from recbole_decm.data.importers.assemble import Parts, assemble
-    from recbole_decm.data.importers.collection import Rows, write_collections
+    from recbole_decm.data.importers.collection import Rows, said_of_priors, write_collections
     from recbole_decm.data.importers.files import FILE, read_file_pairs
     from recbole_decm.io.write import require_free
     from recbole_decm.media.cards import FILE as CARDS
@@ -178,6 +178,7 @@ def _write_data_set(
             )
             data, notes = assemble(pairs.frames(*features), how)
             texts = {CARDS: cards_text(cards), FAILURES: failures_text(failures, table.parent.absolute())}
+            notes += [] if collections else [said_of_priors(data)]
             collections.append(replace(data, texts=texts))
             notes.insert(0, told(len(own), failures, folder / FAILURES))
             lines += [f"{folder}:", *(f"  {note}" for note in notes)]

@@ -60,7 +60,7 @@ def import_table_command(
     where ids are numbers. A row of NaN is a missing field.
     """
     from recbole_decm.data.importers.assemble import Parts, Tables, read_collection
-    from recbole_decm.data.importers.collection import write_collections
+    from recbole_decm.data.importers.collection import said_of_priors, write_collections
 
     shared: dict[str, Any] = {"columns": column, "genre_separator": genre_separator, "own_sound": own_sound}
     tables = Tables(video_features, music_features, pairs, videos, music, **shared)
@@ -70,6 +70,6 @@ def import_table_command(
         pgc = Tables(pgc_video_features, pgc_music_features, pgc_pairs, pgc_videos, pgc_music, **shared)
         professional, pgc_notes = read_collection(pgc, Parts(PGC_SHARES, seed))
     folder = write_collections(data, professional, out, name, "Imported by recbole-decm import-table.", overwrite)
-    click.echo("\n".join([f"{folder}:", *(f"  {note}" for note in notes)]))
+    click.echo("\n".join([f"{folder}:", *(f"  {note}" for note in [*notes, said_of_priors(data)])]))
     click.echo("\n".join([f"{folder}-pgc:", *(f"  {note}" for note in pgc_notes)]))
     click.echo(f"Next: recbole-decm run --model=DecCM --dataset={name} --data_path={out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Flag, auto
+from typing import Any
 
 
 class Role(Flag):
@@ -129,6 +130,14 @@ KEYS: dict[str, Role] = {
     "enable_amp": _R.TEACHER,
     "compile": _R.TEACHER,
 }
+
+
+UNTOLD: dict[str, Any] = {
+    "standardize_features": False,
+    "prior_leave_one_out": False,
+    "content_fields": "component",
+}
+"""What keys stood at before there were these keys: a checkpoint that does not say is one of then."""
 
 
 def having(role: Role) -> frozenset[str]:

@@ -223,7 +223,7 @@ def _move(work: Path) -> None:
     """
     target, done = work.parent, []
     try:
-        for name in json.loads((work / _MOVES).read_text(encoding="utf-8")):
+        for name in _names(work):
             new, target = work / name, work.parent / name
             if new.exists():
                 old = Path(tempfile.mkdtemp(dir=work, prefix=".old-"), name)
@@ -237,6 +237,18 @@ def _move(work: Path) -> None:
         raise ResourceError(
             f"{target}: expected to put the new folder there, but {error.strerror or error}."
         ) from error
+
+
+def _names(work: Path) -> list[str]:
+    """The folders that a killed process was about to put into their places.
+
+    Raises:
+        ValueError: not names of folders of this place, which no process of ours writes.
+    """
+    found = json.loads((work / _MOVES).read_text(encoding="utf-8"))
+    if not all(isinstance(name, str) and name == Path(name).name not in ("", "..") for name in found):
+        raise ValueError(f"{work / _MOVES}: expected names of folders, found others.")
+    return found
 
 
 def require_free(folders: list[Path], overwrite: bool) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from recbole_decm.config.keys import UNTOLD
 from recbole_decm.errors import CheckpointError
 from recbole_decm.io.write import replacing
 from recbole_decm.model.towers import take_standardisation
@@ -161,6 +162,7 @@ def read_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
     if "training" in content:
         _check_parts(path, content, {"training": dict})
         _check_parts(path, content["training"], _TRAINING, "training.")
+    content["config"] = {**UNTOLD, **content["config"]}
     return content
 
 

@@ -197,8 +197,7 @@ def _teacher(
     path: Path | str,
 ) -> DecCMTeacher:
     with fitting(path, "config"):
-        # Older teachers have no standardize_features; what was standardised in training stands with the weights.
-        settings = MatcherSettings.from_config({"standardize_features": False, **config})
+        settings = MatcherSettings.from_config(config)
     teacher = DecCMTeacher(settings, inputs, device).to(dtype)
     load_weights(teacher, weights, path)
     return teacher.to(device).eval()

@@ -300,6 +300,18 @@ def test_folders_that_can_be_moved_neither_way_are_kept_for_the_next_process(tmp
     assert texts(targets) == ["new", "new"] and names(tmp_path) == ["one", "two"]
 
 
+@pytest.mark.parametrize("names_in_it", ['["../mine"]', '[".."]', '[""]', '["a/b"]', "[3]", "{}"])
+def test_renames_that_nobody_of_ours_began_move_nothing(tmp_path, names_in_it):
+    """Somebody else's archive, unpacked among the data sets, may hold a folder that looks like a killed process'."""
+    planted, mine = tmp_path / "data" / ".writing-planted", tmp_path / "mine"
+    for folder in (planted / "a", tmp_path / "data" / "mine", mine):
+        folder.mkdir(parents=True)
+    (mine / "file").write_text("mine")
+    (planted / ".moves").write_text(names_in_it)
+    mend(tmp_path / "data")
+    assert (mine / "file").read_text() == "mine"
+
+
 def test_of_many_that_fill_a_new_folder_one_succeeds(tmp_path):
     targets, start = [tmp_path / "one", tmp_path / "two"], threading.Barrier(8)
     found = []

@@ -11,6 +11,8 @@ import pytest
 from helpers.in_process import run_in_process
 
 from recbole_decm.cli.main import main
+from recbole_decm.config.keys import UNTOLD
+from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import run
 
@@ -49,6 +51,21 @@ def test_a_checkpoint_resumes_with_an_old_teacher(old):
     result = run("DecCM", "tiny", config_dict={**values, "epochs": 4})
     assert result["test_result"]["ndcg@5"] == pytest.approx(METRICS["DecCM"]["test"], abs=1e-6)
     assert evaluate(old / "DecCM.pth", [f"--data_path={old / 'data'}", "--state=ERROR"])["dataset"] == "tiny"
+
+
+def test_what_an_old_checkpoint_could_not_say_is_as_it_was_then(old, caplog):
+    content = read_checkpoint(old / "DecCM.pth")
+    assert {key: content["config"][key] for key in UNTOLD} == UNTOLD
+    values = {
+        **SMALL,
+        **QUIET,
+        "state": "WARNING",
+        "data_path": str(old / "data"),
+        "teacher": str(old / "DecCMTeacher.pth"),
+    }
+    with caplog.at_level("WARNING"):
+        run("DecCM", "tiny", config_dict={**values, "checkpoint": str(old / "DecCM.pth"), "epochs": 4})
+    assert "prior_leave_one_out (False -> True)" in caplog.text
 
 
 def test_a_folder_reports_and_its_cells_run_again_and_are_kept(old, monkeypatch, capsys):

@@ -121,12 +121,6 @@ def assemble(frames: Frames, parts: Parts, genre_separator: str | None = None) -
     music = music[music["music_id"].isin(music_side.ids)]
     uploaders = _uploaders(pairs, videos)
     genres = genres_of(music["genre"], genre_separator) if "genre" in music else None
-    if genres is None:
-        notes.append("no genres: models that adjust for them cannot be trained, those that match content alone can")
-    elif uploaders is None:
-        notes.append("no uploaders: every prior is the mean genre of the training pairs: there is no habit to remove")
-    else:
-        notes.append(f"{len(set(uploaders) - {''}):,} uploaders: priors from their training pairs")
     table = pairs[["video_id", "music_id", "split"]]
     return Collection(video_side, music_side, table, uploaders, genres), notes
 

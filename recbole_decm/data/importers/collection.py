@@ -76,6 +76,15 @@ class Collection:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+def said_of_priors(data: Collection) -> str:
+    """Where the priors of a data set come from, in a line for people; a teacher's pairs have none."""
+    if data.genres is None:
+        return "no genres: models that adjust for them cannot be trained, those that match content alone can"
+    if data.uploaders is None:
+        return "no uploaders: every prior is the mean genre of the training pairs: there is no habit to remove"
+    return f"{len(set(data.uploaders) - {''}):,} uploaders: priors from their training pairs"
+
+
 def write_collections(
     data: Collection, professional: Collection | None, out: Path, name: str, origin: str, overwrite: bool
 ) -> Path:
