@@ -121,7 +121,15 @@ def test_shipped_specifications_pass_every_check(path, tmp_path):
 
 
 def test_the_named_ones_are_there():
-    assert [path.stem for path in SHIPPED] == ["ablation-deccm", "ablation", "confounding", "muvi", "quick", "sim"]
+    assert [path.stem for path in SHIPPED] == [
+        "ablation-deccm",
+        "ablation",
+        "confounding",
+        "leave-one-out",
+        "muvi",
+        "quick",
+        "sim",
+    ]
 
 
 @pytest.mark.parametrize(
