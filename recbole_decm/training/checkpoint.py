@@ -34,6 +34,8 @@ _TRAINING: dict[str, Any] = {"epoch": int, "cur_step": int, "best_valid_score": 
 _TRAINING |= {"finished": bool, "train_loss": dict, "history": list, "state_dict": dict, "counters": dict}
 _TRAINING |= {"other_parameter": (dict, type(None)), "optimizer": dict, "random": dict}
 _SIZES = ("n_users", "n_items", "num_groups")
+_FOLDER = 0x10
+"""Mark of a folder in an archive, of which torch reads nothing; no checksum is over it."""
 
 
 def encode(value: Any, where: str = "checkpoint") -> Any:
@@ -182,7 +184,8 @@ def check_archive(path: Path) -> None:
                 f"{path}: expected parts as large as the file, {packed:,} bytes, found parts that unpack to "
                 f"{unpacked:,} bytes. No checkpoint is written so; it is not read."
             )
-        if damaged := archive.testzip():
+        marked = (part.filename for part in archive.infolist() if part.external_attr & _FOLDER)
+        if damaged := archive.testzip() or next(marked, None):
             raise CheckpointError(
                 f"{path}: expected a checkpoint as it was written, found other bytes in its part '{damaged}'. The file "
                 "is damaged: take another copy of it, or train again."

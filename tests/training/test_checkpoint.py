@@ -103,6 +103,16 @@ def test_no_flipped_byte_goes_unnoticed(tmp_path):
     assert refused > 100
 
 
+def test_weights_marked_as_a_folder_are_refused(tmp_path):
+    """The mark stands in the table of contents, where no checksum is over it; torch would read nothing."""
+    write_checkpoint(tmp_path / "c.pth", WHOLE)
+    whole = bytearray((tmp_path / "c.pth").read_bytes())
+    whole[whole.rindex(b"archive/data/0") - 8] ^= 0x10
+    (tmp_path / "c.pth").write_bytes(whole)
+    with pytest.raises(CheckpointError, match="found other bytes in its part 'archive/data/0'"):
+        read_checkpoint(tmp_path / "c.pth")
+
+
 def test_the_weights_of_a_flipped_byte_are_named(tmp_path):
     write_checkpoint(tmp_path / "c.pth", WHOLE)
     whole = bytearray((tmp_path / "c.pth").read_bytes())
