@@ -285,6 +285,11 @@ class DecCMConfig(Config):
         )
 
     @property
+    def ready_made(self) -> bool:
+        """Whether the splits are those of ``benchmark_filename``; folds of groups put their rows together anew."""
+        return self["benchmark_filename"] is not None and "LGO" not in (self["eval_args"]["split"] or {})
+
+    @property
     def learns_from_labels(self) -> bool:
         """Whether a model of RecBole's that compares scores with labels is given no negatives to draw."""
         drawn = self["train_neg_sample_args"]["distribution"] != "none"

@@ -69,10 +69,12 @@ NO_CONTENT = Idle(
     lambda config, value: not (config.needs.content or config.needs.context), "the model reads no content vectors"
 )
 NO_VECTORS = Idle(lambda config, value: not config.needs.content, "only our models keep whole vectors")
-READY_MADE = Idle(
-    lambda config, value: config["benchmark_filename"] is not None, "the splits are ready-made (benchmark_filename)"
+READY_MADE = Idle(lambda config, value: config.ready_made, "the splits are ready-made (benchmark_filename)")
+FOLDED = Idle(lambda config, value: "LGO" in (config["eval_args"]["split"] or {}), "folds of groups have no order")
+GROUPED = Idle(
+    lambda config, value: "RS" not in (config["eval_args"]["split"] or {}),
+    "LS and TS split within a video, LGO by group",
 )
-GROUPED = Idle(lambda config, value: "RS" not in (config["eval_args"]["split"] or {}), "LS and TS split within a video")
 NO_TEACHER = Idle(
     lambda config, value: not getattr(config.model_class, "takes_teacher", False), "the model has no teacher"
 )
@@ -146,8 +148,8 @@ EFFECTS: dict[str, Effect] = {
             Idle(
                 lambda config, value: (
                     config["rm_dup_inter"] is None
-                    and (config["benchmark_filename"] is not None or config["eval_args"]["order"] != "TO")
-                    and (config["benchmark_filename"] is not None or "TS" not in (config["eval_args"]["split"] or {}))
+                    and (config.ready_made or FOLDED.when(config, value) or config["eval_args"]["order"] != "TO")
+                    and (config.ready_made or "TS" not in (config["eval_args"]["split"] or {}))
                 ),
                 "neither rm_dup_inter nor a split goes by time",
             ),
@@ -244,7 +246,7 @@ EFFECTS: dict[str, Effect] = {
     ),
     "transform": Effect(REFUSED),
     "eval_args.split": Effect(DATA, (READY_MADE,)),
-    "eval_args.order": Effect(DATA, (READY_MADE,)),
+    "eval_args.order": Effect(DATA, (READY_MADE, FOLDED)),
     "eval_args.group_by": Effect(DATA, (READY_MADE, GROUPED)),
     "eval_args.mode": Effect(RESULTS),
     "repeatable": Effect(RESULTS),

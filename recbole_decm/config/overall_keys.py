@@ -99,9 +99,13 @@ class SplitEntries(TypedDict, total=False):
     RS: Ratios
     LS: Annotated[str, one_of("valid_and_test", "valid_only", "test_only")]
     TS: Ratios
+    LGO: Annotated[Word, Expected("the name of a column of .inter, .user or .item, such as artist")]
+    folds: Annotated[int, Field(ge=3)]
+    fold: Count
+    fold_seed: Count
 
 
-Split = Annotated[SplitEntries, Entries(tuple(SplitEntries.__annotations__), one=True)]
+Split = Annotated[SplitEntries, Entries(tuple(SplitEntries.__annotations__), one=("RS", "LS", "TS", "LGO"))]
 
 
 class EvalArgsEntries(TypedDict, total=False):
@@ -109,7 +113,7 @@ class EvalArgsEntries(TypedDict, total=False):
 
     split: Annotated[
         Split | None,
-        Field(description="Ratio split, used where the data set has no benchmark_filename."),
+        Field(description="RS, LS, TS: used where the data set has no benchmark_filename. LGO: folds of whole groups."),
     ]
     group_by: Annotated[
         Annotated[str, one_of("user", "none")] | None,

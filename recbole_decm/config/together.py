@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole.utils import InputType
 
+from recbole_decm.data.splits import Folding
 from recbole_decm.errors import ConfigError
 
 _NOT_HERE = {
@@ -36,6 +37,7 @@ def refuse(values: dict[str, Any], defaults: dict[str, Any], input_type: Any = N
         raise ConfigError(f"load_col, unload_col: expected one of them for a file, found both for {', '.join(both)}.")
     if values["benchmark_filename"] is None and not values["eval_args"].get("split"):
         raise ConfigError("eval_args.split: expected a split, such as {RS: [0.8, 0.1, 0.1]}, or benchmark_filename.")
+    _refuse_folds(values)
     sampling = values["train_neg_sample_args"] or {}
     if sampling.get("dynamic") and not sampling.get("candidate_num"):
         raise ConfigError(
@@ -45,3 +47,25 @@ def refuse(values: dict[str, Any], defaults: dict[str, Any], input_type: Any = N
     drawn = sampling.get("distribution", "uniform" if sampling else None) not in (None, "none", "None")
     if not drawn and defaults["train_neg_sample_args"] and input_type == InputType.PAIRWISE:
         raise ConfigError("train_neg_sample_args: expected negatives to draw, which the model compares, found none.")
+
+
+def _refuse_folds(values: dict[str, Any]) -> None:
+    """Refuse a fold that there is none of, and candidates of other parts than the folds."""
+    split = values["eval_args"].get("split") or {}
+    beside = [name for name in ("folds", "fold", "fold_seed") if name in split]
+    folding = Folding.of(split)
+    if folding is None:
+        if beside:
+            raise ConfigError(f"eval_args.split: expected {beside[0]} beside LGO alone, found it beside {min(split)}.")
+        return
+    if folding.fold >= folding.folds:
+        raise ConfigError(
+            f"eval_args.split.fold: expected 0 to {folding.folds - 1}, since there are {folding.folds} folds, found "
+            f"{folding.fold}."
+        )
+    mode = values["eval_args"].get("mode")
+    if values["benchmark_filename"] is not None and "fixed" in (mode.values() if isinstance(mode, dict) else [mode]):
+        raise ConfigError(
+            "eval_args.mode: expected full, uniN or popN with eval_args.split.LGO, found fixed: the .candidates files "
+            "are those of the ready-made splits, whose rows the folds put together anew."
+        )

@@ -27,8 +27,8 @@ def named_columns(config: Any) -> Iterator[tuple[str, str | None, str]]:
     yield from (("preload_weight", None, name) for name in (config["preload_weight"] or {}).values())
     if config.learns_from_labels:
         yield "train_neg_sample_args: ~", "inter", config["LABEL_FIELD"]
-    if config["benchmark_filename"] is None:
-        args = config["eval_args"]
+    args = config["eval_args"]
+    if config["benchmark_filename"] is None and "LGO" not in (args["split"] or {}):
         if "TS" in (args["split"] or {}):
             yield "eval_args.split.TS", "inter", config["TIME_FIELD"]
         elif args["order"] == "TO":

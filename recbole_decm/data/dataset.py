@@ -17,12 +17,12 @@ from recbole.utils import FeatureType
 from recbole_decm.data import priors
 from recbole_decm.data.dataset_files import MUSIC, VIDEO
 from recbole_decm.data.features import FeatureMatrix, place, reduce_features
-from recbole_decm.data.filtered import FilteredDataset
+from recbole_decm.data.folded import FoldedDataset
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import ConfigError, DataError
 
 
-class DecCMDataset(FilteredDataset):
+class DecCMDataset(FoldedDataset):
     """Interactions of videos (users) with music (items), their content vectors and the uploaders' priors.
 
     Attributes set after :meth:`build`, on every split:
@@ -93,7 +93,7 @@ class DecCMDataset(FilteredDataset):
     def build(self):
         """Split, then derive from the training rows what only they may tell. A missing third split is None."""
         splits = super().build()
-        names = self.benchmark_filename_list or ["train", "valid", "test"]
+        names = self.benchmark_filename_list if self.config.ready_made else ["train", "valid", "test"]
         for name, split in zip(names, splits, strict=True):
             if len(split) == 0:
                 raise DataError(
@@ -117,7 +117,7 @@ class DecCMDataset(FilteredDataset):
     def _more_rows(self):
         """What to do about a split without rows."""
         args = self.config["eval_args"]
-        if self.benchmark_filename_list is not None:
+        if self.config.ready_made:
             return "Let threshold, val_interval and the other filters keep more rows."
         if "RS" not in args["split"] or args["group_by"] == "user":
             return "With one music a video, use eval_args: {split: {RS: [0.8, 0.1, 0.1]}, group_by: none}."

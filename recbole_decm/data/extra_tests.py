@@ -15,8 +15,12 @@ from recbole_decm.errors import DataError
 from recbole_decm.io import atomic
 
 
-def read_extra_test(dataset: DecCMDataset, name: str) -> DecCMDataset:
-    """The rows of ``<dataset>.<name>.inter`` in the ids of a data set, whose other attributes it shares."""
+def read_extra_test(dataset: DecCMDataset, name: str, among: np.ndarray | None = None) -> DecCMDataset:
+    """The rows of ``<dataset>.<name>.inter`` in the ids of a data set, whose other attributes it shares.
+
+    Args:
+        among: ids of videos, to leave out the rows of all others; None takes every row.
+    """
     path = Path(dataset.dataset_path) / f"{dataset.dataset_name}.{name}.inter"
     if not path.is_file():
         raise DataError(f"{path}: expected the test set '{name}' of extra_tests, found no file.")
@@ -31,7 +35,14 @@ def read_extra_test(dataset: DecCMDataset, name: str) -> DecCMDataset:
     columns = {field: _ids(path, cells[field], dataset.field2id_token[field]) for field in ids}
     for field in weighted:
         columns[field] = torch.from_numpy(atomic.parse_floats(path, field, cells[field].to_numpy()))
-    return dataset.copy(Interaction(columns))
+    rows = Interaction(columns)
+    if among is not None:
+        rows = rows[np.isin(columns[dataset.uid_field].numpy(), among)]
+        if not len(rows):
+            raise DataError(
+                f"{path}: expected rows of videos that the fold tests, found none. Leave '{name}' out of extra_tests."
+            )
+    return dataset.copy(rows)
 
 
 def _ids(path: Path, tokens: pd.Series, known: np.ndarray) -> torch.Tensor:

@@ -15,23 +15,37 @@ _ALL = ("[0,inf)", None)
 
 
 class FilteredDataset(FilesDataset):
-    """A data set whose rows have been chosen: positives, rows whose ids have lines, and those that filters leave."""
+    """A data set whose rows have been chosen: positives, rows whose ids have lines, and those that filters leave.
+
+    Attributes:
+        file_rows: (n,) the number of each interaction in its file, or in the ready-made files one after the other.
+    """
 
     def _data_processing(self):
-        ready_made = self.benchmark_filename_list is not None
-        self._ends = np.cumsum(self.file_size_list if ready_made else [len(self.inter_feat)])
+        several, ready_made = self.benchmark_filename_list is not None, self.config.ready_made
+        self._ends = np.cumsum(self.file_size_list if several else [len(self.inter_feat)])
+        self.file_rows = np.arange(len(self.inter_feat))
         self._keep_positives()
         self._check_every_id_has_a_line()
         if ready_made:
             self._filter_training_rows()
             parts = np.searchsorted(self._ends, self.inter_feat.index, side="right")
             self.file_size_list = np.bincount(parts, minlength=len(self._ends)).tolist()
+        self.file_rows = self.file_rows[self.inter_feat.index]
         self.inter_feat = self.inter_feat.reset_index(drop=True)
         super()._data_processing()
 
+    def _reset_index(self):
+        self.file_rows = self.file_rows[self.inter_feat.index]
+        super()._reset_index()
+
     def _inter_line(self, row):
         """File and line of a row, before the rows are numbered again."""
-        row, folder = self.inter_feat.index[row], Path(self.dataset_path)
+        return self._file_line(self.inter_feat.index[row])
+
+    def _file_line(self, row):
+        """File and line of a number of ``file_rows``."""
+        folder = Path(self.dataset_path)
         part = int(np.searchsorted(self._ends, row, side="right"))
         split = "" if self.benchmark_filename_list is None else f".{self.benchmark_filename_list[part]}"
         return folder / f"{self.dataset_name}{split}.inter", row - (self._ends[part - 1] if part else 0) + 2
@@ -50,12 +64,13 @@ class FilteredDataset(FilesDataset):
 
     def _check_every_id_has_a_line(self):
         advice = " filter_inter_by_user_or_item: True leaves such rows out."
+        last = self._ends[0 if self.config.ready_made else -1]
         for source in (VIDEO, MUSIC):
             frame, field = getattr(self, f"{source.value}_feat"), self._id_field(source)
             if frame is None:
                 continue
             unknown = ~self.inter_feat[field].isin(frame[field])
-            filtered = unknown & (self.inter_feat.index < self._ends[0]) & self.config["filter_inter_by_user_or_item"]
+            filtered = unknown & (self.inter_feat.index < last) & self.config["filter_inter_by_user_or_item"]
             refused = np.flatnonzero(unknown & ~filtered)
             if refused.size:
                 what = "video" if source == VIDEO else "music"
@@ -63,7 +78,7 @@ class FilteredDataset(FilesDataset):
                 raise DataError(
                     f"{path}, line {line}: expected a {what} that has a line (and features) in "
                     f"{self.dataset_name}.{source.value}, found '{self.inter_feat[field].iloc[refused[0]]}'."
-                    f"{advice if self.inter_feat.index[refused[0]] < self._ends[0] else ''}"
+                    f"{advice if self.inter_feat.index[refused[0]] < last else ''}"
                 )
             if filtered.any():
                 getLogger().warning(

@@ -269,14 +269,17 @@ class Splits:
     def extra(self) -> dict[str, RankingLoader]:
         """The test sets of ``extra_tests`` by name, such as choices under intervention (``NAME.do.inter``).
 
-        They are evaluated as the test is, and read when they are first asked for.
+        They are evaluated as the test is, and read when they are first asked for. Where the split is by folds, they
+        are the rows whose videos the fold tests.
 
         Raises:
-            DataError: a file is missing or has ids that the data set does not have.
+            DataError: a file is missing or has ids that the data set does not have; the fold tests none of its videos.
         """
         names = self.config["extra_tests"] or []
         seen = [self.dataset, self.valid.dataset]
-        return {name: evaluation_loader(self.config, read_extra_test(self.dataset, name), seen, name) for name in names}
+        among = self.test.users if self.test is not None and self.dataset.video_groups is not None else None
+        sets = {name: read_extra_test(self.dataset, name, among) for name in names}
+        return {name: evaluation_loader(self.config, rows, seen, name) for name, rows in sets.items()}
 
 
 def prepare_data(config, dataset: DecCMDataset) -> Splits:

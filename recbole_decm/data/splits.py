@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import GroupKFold, KFold
 
 from recbole_decm.errors import ConfigError, DataError
 
@@ -67,3 +69,86 @@ def split_rows(
             f"{len(sizes)} {unit}s. Give other shares, another seed or more data."
         )
     return np.array(PARTS, dtype=object)[part[codes]]
+
+
+class Folding(NamedTuple):
+    """Leave-groups-out: which fold of whole groups is the test; the next one is the validation set.
+
+    Attributes:
+        field: column of ``.inter``, ``.user`` or ``.item`` that tells a row's group.
+        seed: of folds drawn at random; None for folds as equal in rows as whole groups allow.
+    """
+
+    field: str
+    folds: int = 5
+    fold: int = 0
+    seed: int | None = None
+
+    @classmethod
+    def of(cls, split: Mapping[str, Any] | None) -> Folding | None:
+        """That of ``eval_args.split``; None where rows are split in another way.
+
+        Examples:
+            >>> Folding.of({"LGO": "artist", "fold": 3})
+            Folding(field='artist', folds=5, fold=3, seed=None)
+        """
+        if split is None or "LGO" not in split:
+            return None
+        return cls(split["LGO"], split.get("folds", 5), split.get("fold", 0), split.get("fold_seed"))
+
+
+def fold_rows(groups: np.ndarray, folds: int, seed: int | None = None) -> np.ndarray:
+    """The fold of each row; rows of one group share a fold.
+
+    Without a seed by scikit-learn's ``GroupKFold``: the largest group first, each into the fold with the fewest rows.
+    With one by its ``KFold`` over the shuffled groups, as many groups in each fold (``GroupKFold(shuffle=True)`` of its
+    newer versions draws the same folds).
+
+    Args:
+        groups: (N,) the group of each row, of one type that can be ordered.
+
+    Returns:
+        (N,) int64, from 0 to ``folds`` - 1.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+
+    Examples:
+        >>> fold_rows(np.array(["a", "b", "a", "c", "c", "c"]), folds=3).tolist()
+        [1, 2, 1, 0, 0, 0]
+    """
+    names, member = np.unique(groups, return_inverse=True)
+    if len(names) < folds:
+        raise DataError(f"expected at least {folds} groups for {folds} folds, found {len(names)}.")
+    fold = np.empty(len(member), dtype=np.int64)
+    if seed is None:
+        for number, (_, rows) in enumerate(GroupKFold(folds).split(member, groups=member)):
+            fold[rows] = number
+        return fold
+    of_group = np.empty(len(names), dtype=np.int64)
+    for number, (_, chosen) in enumerate(KFold(folds, shuffle=True, random_state=seed).split(names)):
+        of_group[chosen] = number
+    return of_group[member]
+
+
+def leave_groups_out(groups: np.ndarray, folding: Folding) -> np.ndarray:
+    """The part of each row: one fold for the test, the next for validation, all others for training.
+
+    Args:
+        groups: (N,) as of :func:`fold_rows`.
+
+    Returns:
+        (N,) object, of ``train``, ``valid`` and ``test``.
+
+    Raises:
+        DataError: there are fewer groups than folds.
+
+    Examples:
+        >>> leave_groups_out(np.array(["a", "b", "a", "c", "c", "c"]), Folding("artist", 3, 2)).tolist()
+        ['train', 'test', 'train', 'valid', 'valid', 'valid']
+    """
+    fold = fold_rows(groups, folding.folds, folding.seed)
+    part = np.full(len(fold), "train", dtype=object)
+    part[fold == folding.fold] = "test"
+    part[fold == (folding.fold + 1) % folding.folds] = "valid"
+    return part

@@ -200,7 +200,7 @@ def _check_pair(specification: Specification, model: ModelEntry, data: DataEntry
         if key not in known:
             raise ConfigError(f"{where}, search: expected a key of {model.model}, found '{key}'.{suggest(key, known)}")
     splits = config["benchmark_filename"]
-    if splits is not None and len(splits) < 3:
+    if config.ready_made and len(splits) < 3:
         raise ConfigError(f"{where}: expected a data set with train, valid and test, found the splits {splits}.")
     computed = {f"{metric.lower()}@{k}" for metric in config["metrics"] for k in config["topk"]}
     if specification.main_metric not in computed:

@@ -73,20 +73,20 @@ class Entries:
 
     Attributes:
         names: of the entries there may be.
-        one: whether there is to be exactly one of them.
+        one: those of them of which there is to be exactly one.
     """
 
     names: tuple[str, ...]
-    one: bool = False
+    one: tuple[str, ...] = ()
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         def check(values: Any) -> Any:
             if isinstance(values, dict):
-                words = f"{'one' if self.one else 'entries'} of {', '.join(self.names)}"
+                words = f"{'one' if self.one else 'entries'} of {', '.join(self.one or self.names)}"
                 wrong = [name for name in values if name not in self.names]
                 if wrong:
                     raise PydanticCustomError("expected", "{words}", {"words": words, "found": wrong[0]})
-                if self.one and len(values) != 1:
+                if self.one and len(set(values) & set(self.one)) != 1:
                     raise PydanticCustomError("expected", "{words}", {"words": words})
             return values
 

@@ -285,6 +285,7 @@ WITHOUT: dict[str, tuple] = {
     "video_fields is given": ("CMVAE", {"video_fields": ["visual", "taste"]}),
     "music_fields is given": ("CMVAE", {"music_fields": ["acoustic", "sound"]}),
     effects.READY_MADE.why: ("BPR", MADE),
+    effects.FOLDED.why: ("BPR", {"eval_args": {"split": {"LGO": "owner", "folds": 3}}}),
     effects.GROUPED.why: ("BPR", {"eval_args": {"split": {"LS": "valid_and_test"}}}),
     effects.NO_TEACHER.why: ("BPR", {}),
     effects.NO_PRIOR.why: ("BPR", {"uploader_prior": "train"}),

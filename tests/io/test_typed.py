@@ -25,7 +25,7 @@ class Record(TypedDict, total=False):
     share: Annotated[float, Field(ge=0, lt=1)]
     names: list[str]
     parts: Annotated[Parts, Entries(("size", "way"))]
-    single: Annotated[dict[str, int], Entries(("a", "b"), one=True)]
+    single: Annotated[dict[str, int], Entries(("a", "b"), one=("a", "b"))]
     either: Annotated[int | list[int], Expected("a whole number or a list of them")]
     even: Annotated[int, Expected("an even number", lambda value: value % 2 == 0)]
     case: Annotated[str, one_of("adam", "sgd")]
