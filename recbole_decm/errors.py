@@ -30,6 +30,10 @@ class DistributedError(DecCMError):
     """A process of a run that died, could not be reached, or no longer agrees with the others."""
 
 
+class StoreUnavailable(DecCMError):
+    """The store of a served catalogue cannot be reached for now; what it acknowledged is kept. Try again."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or nothing.
 

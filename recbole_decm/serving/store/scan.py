@@ -1,0 +1,108 @@
+"""The exact top k of products with vectors, for queries that each want something else of the same table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recbole_decm.serving.filters import Filter
+from recbole_decm.serving.store.table import Snapshot
+
+_STRIPES = 64
+_NARROW = 16
+"""Where a filter leaves less than one in so many tracks, they are gathered, and the others not multiplied with."""
+_SCORES = 8_000_000
+"""Scores that are held at a time."""
+
+
+class Want(NamedTuple):
+    """What a query wants: the best ``k`` tracks that match, without some."""
+
+    k: int
+    where: Filter | None = None
+    exclude: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The tracks of one list, the best first: n of them, fewer than k where no more match.
+
+    Attributes:
+        scores: (n,) float32; vectors: (n, E) float32; texts: their metadata as JSON.
+    """
+
+    ids: list[str]
+    scores: np.ndarray
+    vectors: np.ndarray
+    texts: list[bytes]
+
+    @property
+    def metadata(self) -> list[dict[str, Any]]:
+        return [json.loads(text) for text in self.texts]
+
+
+def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hits]:
+    """The tracks of largest product with each query, of equal ones the one whose row is first.
+
+    Args:
+        queries: (B, E) float32; wants: B.
+
+    Raises:
+        ConfigError: a filter does not fit the columns.
+    """
+    masks = [None if want.where is None else now.mask(want.where) for want in wants]
+    narrow = [mask is not None and int(mask.sum()) * _NARROW < len(mask) for mask in masks]
+    found: list[Hits | None] = [None] * len(wants)
+    for at in np.flatnonzero(narrow).tolist():
+        rows = np.flatnonzero(masks[at])
+        found[at] = _hits(now, now.vectors[rows] @ queries[at], wants[at], rows)
+    wide = np.flatnonzero(~np.array(narrow, bool))
+    step = max(1, _SCORES // max(1, len(now.alive)))
+    for start in range(0, len(wide), step):
+        part = wide[start : start + step]
+        scores = queries[part] @ now.vectors.T
+        scores[:, now.dead] = -np.inf
+        for at, own in zip(part.tolist(), scores, strict=True):
+            mask = masks[at]
+            if mask is not None:
+                own[~mask] = -np.inf
+            found[at] = _hits(now, own, wants[at])
+    return [hits for hits in found if hits is not None]
+
+
+def _hits(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | None = None) -> Hits:
+    """One list from the scores of all rows, or of some."""
+    places = best(scores, min(want.k + len(want.exclude), len(scores)))
+    scores = scores[places]
+    chosen = places if rows is None else rows[places]
+    ids = [now.ids[row].decode() for row in chosen.tolist()]
+    if want.exclude:
+        left_out = want.exclude if isinstance(want.exclude, (set, frozenset)) else set(want.exclude)
+        kept = [at for at, track in enumerate(ids) if track not in left_out][: want.k]
+        ids, scores, chosen = [ids[at] for at in kept], scores[kept], chosen[kept]
+    return Hits(ids, scores, now.vectors[chosen], [now.metadata[row] for row in chosen.tolist()])
+
+
+def best(scores: np.ndarray, k: int) -> np.ndarray:
+    """Places of the k largest of (n,) scores, the largest first, of equal ones the first place first; none of -inf.
+
+    The k-th largest of the maxima of disjoint sets is at most the k-th largest of all, so only scores from there on are
+    sorted. The sets are stripes, whose maxima take one pass of vector instructions.
+
+    Examples:
+        >>> best(np.array([1.0, 3.0, 2.0, 3.0, -np.inf]), 4).tolist()
+        [1, 3, 2, 0]
+    """
+    count, least = len(scores), -np.inf
+    width = count // _STRIPES
+    if width > 4 * k:
+        maxima = scores[: width * _STRIPES].reshape(_STRIPES, width).max(axis=0)
+        least = np.partition(maxima, width - k)[width - k]
+    elif count > 4 * k:
+        least = np.partition(scores, count - k)[count - k]
+    places = np.flatnonzero(scores > least if least == -np.inf else scores >= least)
+    return places[np.argsort(-scores[places], kind="stable")[:k]]

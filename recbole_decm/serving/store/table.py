@@ -1,0 +1,200 @@
+"""A catalogue's table in memory: vectors, ids, metadata and columns of tracks, changed row by row while others read.
+
+A change never touches what a reader sees. A track that changes gets a new row and its old one dies; a dead row is used
+again when every reader that may have seen it alive has gone. What readers see is a :class:`Snapshot`, which one
+assignment replaces.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from recbole_decm.serving.filters import Filter
+from recbole_decm.serving.store.columns import LiveColumn
+from recbole_decm.serving.store.keys import Keys
+from recbole_decm.serving.store.texts import Texts
+
+_ROOM = 65_536
+_MASKS = 32
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The table at one moment, n rows.
+
+    Attributes:
+        vectors: (n, E) float32; alive: (n,) bool, the rows that are tracks; dead: int64, the others.
+        ids, metadata: the texts of rows, metadata as JSON.
+        columns: of metadata, by name.
+        masks: filter -> (n,) bool of the filters that were asked of this moment.
+    """
+
+    generation: int
+    vectors: np.ndarray
+    alive: np.ndarray
+    dead: np.ndarray
+    ids: Texts
+    metadata: Texts
+    columns: Mapping[str, LiveColumn]
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Tracks."""
+        return len(self.alive) - len(self.dead)
+
+    def mask(self, where: Filter) -> np.ndarray:
+        """(n,) bool, the rows that are tracks and match a filter.
+
+        Raises:
+            ConfigError: it does not fit the columns.
+        """
+        found = self.masks.get(where.text)
+        if found is None:
+            views = {name: column.view(len(self.alive)) for name, column in self.columns.items()}
+            found = where.mask(views) & self.alive
+            if len(self.masks) < _MASKS:
+                self.masks[where.text] = found
+        return found
+
+
+class Table:
+    """Rows that one writer at a time changes.
+
+    Args:
+        dim: E; room: tracks to make room for. Memory is taken as rows come.
+    """
+
+    def __init__(self, dim: int, room: int = 0):
+        capacity = room + room // 8 + _ROOM
+        self._vectors = np.empty((capacity, dim), np.float32)
+        self._keys = Keys(capacity)
+        self._free: deque[tuple[int, int]] = deque()  # (first generation without it, row)
+        self._readers: dict[int, int] = {}
+        self._gate = threading.Lock()
+        nothing = np.zeros(0, np.int64)
+        self.now = Snapshot(0, self._vectors[:0], nothing.astype(bool), nothing, Texts(capacity), Texts(capacity), {})
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """The table as it is now; its rows stay as they are until the end of the block."""
+        with self._gate:
+            now = self.now
+            self._readers[now.generation] = self._readers.get(now.generation, 0) + 1
+        try:
+            yield now
+        finally:
+            with self._gate:
+                left = self._readers[now.generation] - 1
+                if left:
+                    self._readers[now.generation] = left
+                else:
+                    del self._readers[now.generation]
+
+    def rows(self, tracks: Sequence[str], now: Snapshot) -> np.ndarray:
+        """(n,) int64 rows of some ids, -1 for those of no track.
+
+        Args:
+            now: what is being read.
+        """
+        return np.array([self._row(track, now) for track in tracks], np.int64)
+
+    def _row(self, track: str, now: Snapshot) -> int:
+        row = self._keys.get(track, now.ids)
+        there = 0 <= row < len(now.alive) and now.alive[row] and now.ids[row] == track.encode()
+        return row if there else -1
+
+    def change(
+        self,
+        ids: Sequence[str],
+        metadata: Sequence[str | None],
+        vectors: np.ndarray,
+        kinds: Mapping[str, str],
+    ) -> None:
+        """Put tracks and remove others; readers see all of it or nothing.
+
+        Args:
+            ids: of n tracks, each once.
+            metadata: JSON of each, None to remove it.
+            vectors: (n, E), of those to remove anything.
+            kinds: column -> ``number`` or ``text``.
+        """
+        before = self.now
+        old = np.array([self._keys.get(track, before.ids) for track in ids], np.int64)
+        put = np.flatnonzero([text is not None for text in metadata])
+        rows = self._places(len(put))
+        now = self.now  # with more room, where it was needed
+        count = max(len(now.alive), int(rows.max(initial=-1)) + 1)
+        alive = np.zeros(count, bool)
+        alive[: len(now.alive)] = now.alive
+        alive[old[old >= 0]] = False
+        alive[rows] = True
+        names = [ids[at] for at in put.tolist()]
+        texts = [metadata[at] or "" for at in put.tolist()]
+        self._vectors[rows] = vectors[put]
+        now.ids.set(rows, [name.encode() for name in names])
+        now.metadata.set(rows, [text.encode() for text in texts])
+        columns = self._columns(now, rows, texts, kinds, alive)
+        gone = old[old >= 0]
+        after = Snapshot(
+            generation=now.generation + 1,
+            vectors=self._vectors[:count],
+            alive=alive,
+            dead=np.flatnonzero(~alive),
+            ids=now.ids.swept(),
+            metadata=now.metadata.swept(),
+            columns=columns,
+        )
+        self._keys.remove([track for track, text in zip(ids, metadata, strict=True) if text is None])
+        self._keys.set(rows, names, alive)
+        self._free.extend((after.generation, row) for row in gone.tolist())
+        with self._gate:
+            self.now = after
+
+    def _columns(
+        self, now: Snapshot, rows: np.ndarray, texts: list[str], kinds: Mapping[str, str], alive: np.ndarray
+    ) -> dict[str, LiveColumn]:
+        records = json.loads(f"[{','.join(texts)}]")
+        columns = dict(now.columns)
+        for name in kinds.keys() - columns.keys():
+            columns[name] = LiveColumn(kinds[name], len(self._vectors))
+        for name, column in columns.items():
+            column.set(rows, [record.get(name) for record in records])
+            columns[name] = column.swept(alive)
+        return columns
+
+    def _places(self, count: int) -> np.ndarray:
+        """``count`` rows that no reader looks at: dead ones, then new ones."""
+        with self._gate:
+            oldest = min(self._readers, default=self.now.generation)
+        rows: list[int] = []
+        while len(rows) < count and self._free and self._free[0][0] <= oldest:
+            rows.append(self._free.popleft()[1])
+        start = len(self.now.alive)
+        more = count - len(rows)
+        if start + more > len(self._vectors):
+            self._grow(start + more)
+        return np.concatenate([np.array(rows, np.int64), np.arange(start, start + more)])
+
+    def _grow(self, needed: int) -> None:
+        capacity, now = 2 * needed + _ROOM, self.now
+        vectors = np.empty((capacity, self._vectors.shape[1]), np.float32)
+        vectors[: len(now.alive)] = now.vectors
+        self._vectors = vectors
+        self._keys.grow(capacity)
+        grown = replace(
+            now,
+            vectors=vectors[: len(now.alive)],
+            ids=now.ids.grown(capacity),
+            metadata=now.metadata.grown(capacity),
+            columns={name: column.grown(capacity) for name, column in now.columns.items()},
+        )
+        with self._gate:
+            self.now = grown
