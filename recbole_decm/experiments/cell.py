@@ -31,7 +31,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
     trained = fit(config, saved=tested)
     collector = trained.trainer.eval_collector
     collector.keep(*per_video.RESOURCES)
-    uploaders = per_video.read_uploaders(trained.splits.dataset) if tested else None
+    clusters = per_video.clusters_of(trained.splits.dataset) if tested else {}
     metrics: dict[str, Any] = {}
     arrays: dict[str, np.ndarray] = {}
     lists: dict[str, np.ndarray] = {}
@@ -39,7 +39,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         metrics[name] = found
         lists[name] = collector.kept.get("rec.items").numpy()
         arrays[f"{name}/video"] = loader.dataset.field2id_token[loader.uid_field][loader.users].astype(str)
-        arrays |= {} if uploaders is None else {f"{name}/uploader": uploaders[loader.users]}
+        arrays |= {f"{name}/{kind}": numbers[loader.users] for kind, numbers in clusters.items()}
         arrays |= {f"{name}/{key}": row for key, row in per_video.metrics_by_video(config, collector.kept).items()}
     end_run(trained, metrics, saved=tested)
     content = {

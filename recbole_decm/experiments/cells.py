@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from recbole_decm.config.values import merge, read_config_files
 from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.experiments import data as data_sets
 from recbole_decm.experiments.hashes import all_hashes
-from recbole_decm.experiments.spec import DataEntry, ModelEntry, Specification, slug
+from recbole_decm.experiments.spec import DataEntry, Fold, ModelEntry, Specification, slug
 from recbole_decm.io.digest import of_texts
 from recbole_decm.simulation.files import read_simulation_record
 
@@ -25,10 +26,10 @@ LOGGED = {"state": "INFO", "show_progress": False}
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one data set with one seed.
+    """One model on one data set with one seed, and on one fold of it where the benchmark has folds.
 
     Attributes:
-        key: name of its folder, the same for the same labels and seed.
+        key: name of its folder, the same for the same labels, seed and fold.
         dataset, data_path: name and parent folder; None for the default folders.
     """
 
@@ -38,11 +39,13 @@ class Cell:
     seed: int
     dataset: str
     data_path: Path | None
+    fold: Fold | None = None
 
     @property
     def title(self) -> str:
         """The cell in words."""
-        return f"{self.model.label} on {self.data.label}, seed {self.seed}"
+        where = "" if self.fold is None else f", {self.fold}"
+        return f"{self.model.label} on {self.data.label}, seed {self.seed}{where}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,14 @@ class ResolvedCell:
         """What ``cell.json`` says beside the results."""
         yaml = Path(self.config["data_path"]) / f"{self.cell.dataset}.yaml"
         cell = self.cell
-        labels = {"model": cell.model.label, "class": cell.model.model, "dataset": cell.data.label, "seed": cell.seed}
+        labels: dict[str, Any] = {
+            "model": cell.model.label,
+            "class": cell.model.model,
+            "dataset": cell.data.label,
+            "seed": cell.seed,
+        }
+        if cell.fold is not None:
+            labels |= {"folds": cell.fold.folds, "fold": cell.fold.fold, "fold_seed": cell.fold.seed}
         overlay = {**overlay_of(cell.model), **self.found}
         return {**labels, **self.hashes, "overlay": overlay, "factors": read_simulation_record(yaml)}
 
@@ -126,12 +136,17 @@ def cells_of(specification: Specification, out: Path) -> list[Cell]:
     found = []
     for data in specification.datasets.values():
         for model in specification.models.values():
-            for seed in specification.seeds:
+            for fold, seed in product(specification.foldings, specification.seeds):
                 name, folder = data_sets.place(data, seed, out)
-                mark = of_texts(model.label, data.label, seed)
-                key = f"{slug(model.label)}-{slug(data.label)}-{seed}-{mark}"
-                found.append(Cell(key, model, data, seed, name, folder))
+                at = () if fold is None else (f"fold{fold.fold}", f"of{fold.folds}", *filter(None, [_drawn_by(fold)]))
+                mark = of_texts(model.label, data.label, seed, *at)
+                key = "-".join([slug(model.label), slug(data.label), str(seed), *at, mark])
+                found.append(Cell(key, model, data, seed, name, folder, fold))
     return found
+
+
+def _drawn_by(fold: Fold) -> str:
+    return "" if fold.seed is None else f"by{fold.seed}"
 
 
 def overlay_of(model: ModelEntry) -> dict:
@@ -139,7 +154,9 @@ def overlay_of(model: ModelEntry) -> dict:
     return merge(read_config_files(model.config_files), model.config)
 
 
-def values_of(specification: Specification, model: ModelEntry, data: DataEntry, known: Iterable[str]) -> dict:
+def values_of(
+    specification: Specification, model: ModelEntry, data: DataEntry, known: Iterable[str], fold: Fold | None = None
+) -> dict:
     """Config values of a model on a data set, without seed and folders.
 
     Later ones win: the specification's config, the data set's, the model's; metrics and mode of the evaluation are
@@ -152,7 +169,23 @@ def values_of(specification: Specification, model: ModelEntry, data: DataEntry, 
         protocol["eval_args"] = {"mode": specification.eval_mode}
     if specification.metrics is not None:
         protocol["metrics"] = list(specification.metrics)
-    return merge(common, overlay_of(model), protocol)
+    values = merge(common, overlay_of(model), protocol)
+    return values if fold is None else merge(values, {"eval_args": {"split": _folded(values, data, fold)}})
+
+
+def _folded(values: Mapping[str, Any], data: DataEntry, fold: Fold) -> dict[str, Any]:
+    """The split of a fold.
+
+    Raises:
+        ConfigError: the values name no column to fold by, or a fold of their own.
+    """
+    split = (values.get("eval_args") or {}).get("split")
+    if not isinstance(split, dict) or set(split) != {"LGO"}:
+        raise ConfigError(
+            "folds: expected eval_args: {split: {LGO: FIELD}} in the config of the specification or of the data set "
+            f"'{data.label}', where FIELD is the column to fold by, found {split or 'no split'}."
+        )
+    return {**split, **fold.split()}
 
 
 def folder_of(path: Path | None) -> dict[str, str]:
@@ -192,7 +225,7 @@ def _check_pair(specification: Specification, model: ModelEntry, data: DataEntry
     name, folder = (data_sets.STAND_IN, None) if data.dataset is None else (data.dataset, data.data_path)
     try:
         known = DecCMConfig(model.model, name, config_dict=folder_of(folder)).known_keys
-        values = values_of(specification, model, data, known)
+        values = values_of(specification, model, data, known, specification.foldings[0])
         config = DecCMConfig(model.model, name, config_dict={**values, **folder_of(folder)})
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error

@@ -62,6 +62,17 @@ def read_genres(dataset: Any) -> tuple[list[str], np.ndarray] | None:
     return names, priors.genre_membership(rows, names)
 
 
+def clusters_of(dataset: Any) -> dict[str, np.ndarray]:
+    """What tests take as one unit: kind -> (n_videos,) int64 number of each video id.
+
+    ``group`` where the split is by folds of whole groups, else ``uploader`` where ``.user`` names uploaders.
+    """
+    if dataset.video_groups is not None:
+        return {"group": dataset.video_groups}
+    uploaders = read_uploaders(dataset)
+    return {} if uploaders is None else {"uploader": uploaders}
+
+
 def read_uploaders(dataset: Any) -> np.ndarray | None:
     """(n_videos,) int64 number of the uploader of each video id, for tests that heed whose videos are alike.
 

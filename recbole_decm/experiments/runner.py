@@ -128,25 +128,30 @@ class Run:
             config = DecCMConfig(cell.model.model, cell.dataset, config_dict=plan.folder_of(cell.data_path))
             self._bases[key] = config.known_keys, str(Path(config["data_path"]).parent.resolve())
         known, place = self._bases[key]
-        values = plan.values_of(self.specification, cell.model, cell.data, known)
+        values = plan.values_of(self.specification, cell.model, cell.data, known, cell.fold)
         own = {"seed": cell.seed, "data_path": place, "teacher_dir": str(self.out / "teachers")}
         return {**plan.with_absolute_paths(values), **own, **plan.LOGGED}
 
     # --- what is to be done -----------------------------------------------------------------------------------------
     def _sort_cells(self) -> None:
         """Which cells stand, which are to run, and which wait for a search."""
-        groups: dict[tuple[str, str], list[ResolvedCell]] = {}
+        groups: dict[tuple[str, ...], list[ResolvedCell]] = {}
         specified = self.specification.search
         for cell in self.cells:
             resolved = ResolvedCell.of(cell, self._values(cell))
             plan.check_candidates(resolved.config)
             if specified and specified.space_of(cell.model):
-                groups.setdefault((cell.model.label, cell.data.label), []).append(resolved)
+                groups.setdefault(self._searched(cell), []).append(resolved)
             else:
                 self._add(resolved)
         if specified:
             self._searches = [(self._search(specified, group), group) for group in groups.values()]
             self._release_found()
+
+    @staticmethod
+    def _searched(cell: Cell) -> tuple[str, ...]:
+        """What a search is for. Each fold has its own: what validates one is the test of the next."""
+        return cell.model.label, cell.data.label, *([] if cell.fold is None else [str(cell.fold)])
 
     def _search(self, specified: Search, cells: list[ResolvedCell]) -> Searching:
         """The search that the cells of a model on a data set wait for."""
@@ -155,7 +160,7 @@ class Run:
         first = cells[0].with_values({"seed": specified.seed})
         space = distributions_of(specified.space_of(first.cell.model) or {})
         identity = of_texts(*first.hashes.values(), space, specified.seed, size=8)
-        labels = (first.cell.model.label, first.cell.data.label)
+        labels = self._searched(first.cell)
         journal = self.out / "search" / f"{'-'.join(map(slug, labels))}-{of_texts(*labels)}.journal"
         study = Study(journal, identity, space, specified.trials, specified.seed)
         name = f"search of {' on '.join(labels)}"

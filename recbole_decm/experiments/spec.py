@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -266,6 +266,21 @@ def _each_once(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+class Fold(NamedTuple):
+    """A fold of a benchmark: which of how many, and the seed that draws them, or None for folds of equal size."""
+
+    folds: int
+    fold: int
+    seed: int | None = None
+
+    def split(self) -> dict[str, int]:
+        """Its entries of ``eval_args.split``, beside ``LGO``."""
+        return {"folds": self.folds, "fold": self.fold} | ({} if self.seed is None else {"fold_seed": self.seed})
+
+    def __str__(self) -> str:
+        return f"fold {self.fold} of {self.folds}" + ("" if self.seed is None else f" (fold_seed {self.seed})")
+
+
 class Specification(Strict):
     """What a benchmark compares; models and data sets by their labels."""
 
@@ -274,6 +289,13 @@ class Specification(Strict):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1), AfterValidator(_each_once)
     ] = (2020,)
+    folds: Annotated[int, Field(ge=3)] | None = None
+    fold_seed: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        BeforeValidator(lambda given: [given] if isinstance(given, int) else given),
+        Field(strict=False, min_length=1),
+        AfterValidator(_each_once),
+    ] = ()
     main_metric: Annotated[str, AfterValidator(str.lower)] = "ndcg@10"
     main_test: str = "test"
     title: str = "Benchmark"
@@ -290,8 +312,17 @@ class Specification(Strict):
         """The specification as read, which tells two of them apart."""
         return self._plain
 
+    @property
+    def foldings(self) -> list[Fold | None]:
+        """The folds that every model is run on, of one folding after the other; None alone without ``folds``."""
+        if self.folds is None:
+            return [None]
+        return [Fold(self.folds, fold, seed) for seed in self.fold_seed or (None,) for fold in range(self.folds)]
+
     @model_validator(mode="after")
     def _names_are_of_models(self) -> Specification:
+        if self.fold_seed and self.folds is None:
+            raise ValueError("fold_seed: expected it beside folds alone.")
         if self.baseline is not None and self.baseline not in self.models:
             hint = suggest(self.baseline, self.models)
             raise ValueError(f"baseline: expected a label of models, found '{self.baseline}'.{hint}")

@@ -15,6 +15,9 @@ References:
         Retrieval Evaluation." CIKM 2007.
     A. Colin Cameron, Jonah B. Gelbach, Douglas L. Miller. "Bootstrap-Based Improvements for Inference with Clustered
         Errors." Review of Economics and Statistics 90, 2008.
+    Claude Nadeau, Yoshua Bengio. "Inference for the Generalization Error." Machine Learning 52, 2003.
+    Remco R. Bouckaert, Eibe Frank. "Evaluating the Replicability of Significance Tests for Comparing Learning
+        Algorithms." PAKDD 2004 (the same for folds that are drawn several times).
     Sture Holm. "A Simple Sequentially Rejective Multiple Test Procedure." Scandinavian Journal of Statistics 6, 1979.
     Bradley Efron. "Better Bootstrap Confidence Intervals." JASA 82, 1987.
     Daniel Lakens. "Calculating and reporting effect sizes to facilitate cumulative science." Frontiers in Psychology 4,
@@ -23,6 +26,7 @@ References:
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -115,12 +119,17 @@ def paired_test(
     return float(drawn.pvalue)
 
 
-def seeds_test(differences: np.ndarray, alternative: str = "two-sided") -> float:
-    """p-value of the paired t-test over seeds.
+def seeds_test(differences: np.ndarray, alternative: str = "two-sided", shared: float = 0.0) -> float:
+    """p-value of the paired t-test over seeds, or of the corrected resampled t-test over folds.
+
+    Folds train on rows that other folds train on as well, so their differences vary less than those of training sets
+    drawn anew. Nadeau and Bengio put s² (1 / S + test rows / training rows) in the place of s² / S for the variance of
+    the mean.
 
     Args:
-        differences: (S,) one a seed, mean of the model minus mean of the reference.
+        differences: (S,) one a seed or fold, mean of the model minus mean of the reference.
         alternative: ``two-sided``, or ``less``: is the model below?
+        shared: test rows by training rows of a fold; 0 for seeds.
 
     Returns:
         NaN for fewer than two seeds, and where all differ by the same amount (there is no variation to test against);
@@ -130,7 +139,12 @@ def seeds_test(differences: np.ndarray, alternative: str = "two-sided") -> float
         return float("nan")
     if np.ptp(differences) <= 1e-12 * max(1.0, float(np.abs(differences).max())):
         return 1.0 if abs(float(differences.mean())) < 1e-12 else float("nan")
-    return float(stats.ttest_1samp(differences, 0, alternative=alternative).pvalue)
+    found = stats.ttest_1samp(differences, 0, alternative=alternative)
+    if not shared:
+        return float(found.pvalue)
+    reached = found.statistic / math.sqrt(1 + len(differences) * shared)
+    tail = stats.t.cdf(reached if alternative == "less" else -abs(reached), len(differences) - 1)
+    return float(tail if alternative == "less" else 2 * tail)
 
 
 def harm_test(gains: Sequence[np.ndarray]) -> np.ndarray:
@@ -218,13 +232,18 @@ def _bootstrap(units: Units, level: float, seed: int, method: str) -> Interval:
     return Interval(float(found.low), float(found.high))
 
 
-def seeds_interval(values: np.ndarray, level: float = 0.95) -> Interval:
-    """t-interval of a mean over seeds, where no values by video exist: (S,); NaN for fewer than two."""
+def seeds_interval(values: np.ndarray, level: float = 0.95, shared: float = 0.0) -> Interval:
+    """t-interval of a mean over seeds or folds, where no values by video exist: (S,); NaN for fewer than two.
+
+    Args:
+        shared: as of :func:`seeds_test`.
+    """
     if len(values) < 2:
         return Interval(float("nan"), float("nan"))
     if np.ptp(values) == 0:
         return Interval(float(values[0]), float(values[0]))
-    return Interval(*map(float, stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))))
+    error = stats.sem(values) * math.sqrt(1 + len(values) * shared)
+    return Interval(*map(float, stats.t.interval(level, len(values) - 1, np.mean(values), error)))
 
 
 def cohens_dz(differences: np.ndarray, weights: np.ndarray | None = None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import pandas as pd
 
 from recbole_decm.metrics import paired
 from recbole_decm.metrics.names import smaller_is_better
-from recbole_decm.report.results import Results
+from recbole_decm.report.results import Results, Run, run_of
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,18 @@ class Comparison:
     Attributes:
         scheme: how p-values were corrected: ``baseline`` (the reference was named beforehand: over all comparisons with
             it) or ``pairs`` (over all pairs of models, which also covers a reference picked by its result).
-        seeds: seeds that both models finished on the same data; ``videos``: distinct test videos behind p and interval.
-        uploaders: uploaders of these videos, by whom p and interval are clustered; 0 where each video is taken by
-            itself, since no uploader is known.
+        seeds: seeds that both models finished on the same data, or where there are folds, such pairs of fold and seed;
+            ``videos``: distinct test videos behind p and interval.
+        uploaders: uploaders of these videos, or the groups that folds leave out, by which p and interval are clustered;
+            0 where each video is taken by itself, since no uploader is known.
         simulations: distinct versions of the data among the seeds; above 1, each seed (or some) has its own videos.
         low, high: bootstrap interval of the difference over uploaders or videos (over seeds, by t, where no values by
             video exist).
         p_videos, p_seeds: raw p-values; ``holm_*`` the corrected ones. NaN where the test could not be done.
         seeds_agreeing: seeds whose difference has the sign of the mean difference.
         better: +1 where the model is better, -1 where the reference is, 0 where they are equal.
+        folds: distinct folds of all foldings; 0 without folds. Where there are some, ``p_seeds``, ``holm_seeds`` and
+            ``seeds_agreeing`` are of folds, the mean of each over its seeds.
     """
 
     dataset: str
@@ -57,16 +60,23 @@ class Comparison:
     superiority: float
     better: int
     note: str
+    folds: int = 0
 
 
 class Scores(NamedTuple):
-    """A model's results on one test set: by seed, the data version, the mean, and what is stored by video."""
+    """A model's results on one test set: by run (seed, or seed and fold) the data version, the mean, and what is stored
+    by video.
 
-    data: dict[int, str]
-    means: dict[int, float]
-    videos: dict[int, np.ndarray | None]
-    order: dict[int, np.ndarray]
-    uploaders: dict[int, np.ndarray | None]
+    Attributes:
+        shared: test rows by training rows of a fold, which tells how much two folds share; 0 without folds.
+    """
+
+    data: dict[Run, str]
+    means: dict[Run, float]
+    videos: dict[Run, np.ndarray | None]
+    order: dict[Run, np.ndarray]
+    uploaders: dict[Run, np.ndarray | None]
+    shared: float = 0.0
 
 
 class ByVideo(NamedTuple):
@@ -93,18 +103,22 @@ def scores_of(results: Results, model: str, dataset: str, test: str, metric: str
     data = cells["data_hash"] if "data_hash" in cells else pd.Series("", index=cells.index)
     # What follows a dash is the teacher's data: the videos are the same.
     data = data.fillna("").astype(str).map(lambda version: version.partition("-")[0])
-    for key, seed, version, mean in zip(cells.index, cells["seed"], data, cells[column], strict=True):
+    runs = [run_of(row) for row in cells.to_dict("records")]
+    for key, run, version, mean in zip(cells.index, runs, data, cells[column], strict=True):
         values = results.videos(key, test, metric)
-        found.data[int(seed)] = str(version)
-        found.means[int(seed)] = float(mean) if values is None else float(values.mean())
-        found.videos[int(seed)] = values
+        found.data[run] = str(version)
+        found.means[run] = float(mean) if values is None else float(values.mean())
+        found.videos[run] = values
         order = results.videos(key, test, "video")
-        found.order[int(seed)] = np.zeros(0, dtype=str) if order is None else order
-        found.uploaders[int(seed)] = results.videos(key, test, "uploader")
+        found.order[run] = np.zeros(0, dtype=str) if order is None else order
+        groups = results.videos(key, test, "group")
+        found.uploaders[run] = results.videos(key, test, "uploader") if groups is None else groups
+    if "folds" in cells and cells["folds"].notna().all() and len(cells):
+        return found._replace(shared=1 / (float(cells["folds"].iloc[0]) - 2))
     return found
 
 
-def by_video(scores: Scores, values: dict[int, np.ndarray]) -> ByVideo:
+def by_video(scores: Scores, values: dict[Run, np.ndarray]) -> ByVideo:
     """One value a distinct video. Versions of the data have videos and uploaders of their own; seeds of one version
     share those that they both test.
 
@@ -134,8 +148,20 @@ def by_video(scores: Scores, values: dict[int, np.ndarray]) -> ByVideo:
     return ByVideo(videos["weighted"].to_numpy() / weights, clusters, weights)
 
 
-def compare_scores(model: Scores, reference: Scores) -> tuple[ByVideo, np.ndarray, list[int], str]:
-    """Pair two models: differences by video, differences by seed, the seeds, and what could not be paired and why.
+def by_fold(runs: Sequence[Run], values: np.ndarray) -> np.ndarray:
+    """(F,) means over the seeds of each fold, from (R,) values of runs; without folds the values themselves.
+
+    Examples:
+        >>> by_fold([(1, -1, 0), (2, -1, 0), (1, -1, 1)], np.array([0.1, 0.3, 0.5])).tolist()
+        [0.2, 0.5]
+    """
+    folds = [run[1:] if isinstance(run, tuple) else (run,) for run in runs]
+    return pd.Series(values).groupby(pd.Series(folds)).mean().to_numpy()
+
+
+def compare_scores(model: Scores, reference: Scores) -> tuple[ByVideo, np.ndarray, list[Run], str]:
+    """Pair two models: differences by video, differences by run, the runs, and what could not be paired and why. A run
+    is a seed, or a fold and a seed.
 
     A seed counts where both models finished it on the same version of the data; values by video, where every counted
     seed has them for the same videos in the same order.
@@ -145,7 +171,7 @@ def compare_scores(model: Scores, reference: Scores) -> tuple[ByVideo, np.ndarra
     left = len(common) - len(seeds)
     note = f"{left} seed{'s' if left > 1 else ''} left out: the data differ" if left else ""
     by_seed = np.array([model.means[seed] - reference.means[seed] for seed in seeds])
-    pairs: dict[int, np.ndarray] = {}
+    pairs: dict[Run, np.ndarray] = {}
     for seed in seeds:
         ours, theirs = model.videos[seed], reference.videos[seed]
         if ours is None or theirs is None:
@@ -164,10 +190,10 @@ def compare_pair(
     videos, by_seed, seeds, note = compare_scores(model, reference)
     if not seeds:
         return None
-    difference = float(by_seed.mean())
+    difference, units = float(by_seed.mean()), by_fold(seeds, by_seed)
     stored = len(videos.values) > 0
-    interval = paired.mean_interval(*videos) if stored else paired.seeds_interval(by_seed)
-    effects = (videos.values, videos.weights) if stored else (by_seed,)
+    interval = paired.mean_interval(*videos) if stored else paired.seeds_interval(units, shared=model.shared)
+    effects = (videos.values, videos.weights) if stored else (units,)
     sign = int(np.sign(np.round(difference, 12)))
     return Comparison(
         dataset=dataset,
@@ -177,6 +203,7 @@ def compare_pair(
         reference=pair[1],
         scheme="",
         seeds=len(seeds),
+        folds=len(units) if model.shared else 0,
         videos=len(videos.values),
         uploaders=0 if videos.clusters is None else len(np.unique(videos.clusters)),
         simulations=len({model.data[seed] for seed in seeds}),
@@ -187,9 +214,9 @@ def compare_pair(
         high=interval.high,
         p_videos=paired.paired_test(*videos),
         holm_videos=float("nan"),
-        p_seeds=paired.seeds_test(by_seed),
+        p_seeds=paired.seeds_test(units, shared=model.shared),
         holm_seeds=float("nan"),
-        seeds_agreeing=int(np.sum(np.sign(np.round(by_seed, 12)) == sign)),
+        seeds_agreeing=int(np.sum(np.sign(np.round(units, 12)) == sign)),
         dz=paired.cohens_dz(*effects),
         superiority=paired.superiority(*effects),
         better=-sign if smaller_is_better(metric) else sign,

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.metrics.paired import Interval, mean_interval, seeds_interval
-from recbole_decm.report.comparisons import ByVideo, Scores, by_video, scores_of
+from recbole_decm.report.comparisons import ByVideo, Scores, by_fold, by_video, scores_of
 from recbole_decm.report.look import GREY, STAGES, Figure, new_figure, shown, styles
 from recbole_decm.report.results import Results
 from recbole_decm.report.tables import place_title
@@ -33,11 +33,13 @@ def bars(results: Results, test: str, metric: str) -> list[Figure]:
             figure.update_xaxes(title=metric_title(metric), rangemode="tozero")
             stored = [found for found in map(_by_video, scores.values()) if found is not None]
             over_videos = len(stored) == len(scores)
-            what = "t over seeds"
+            kind = "runs" if results.folded else "seeds"
+            what = f"t over {'folds' if results.folded else kind}"
             if over_videos:
                 clustered = all(found.clusters is not None for found in stored)
-                what = f"bootstrap over the test videos{', by uploader' if clustered else ''}, each the mean over seeds"
-            caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single seeds."
+                by = f", by {'group' if results.folded else 'uploader'}" if clustered else ""
+                what = f"bootstrap over the test videos{by}, each the mean over seeds"
+            caption = f"Bars: means; lines: 95 % intervals ({what}); circles: single {kind}."
             figures.append(Figure(place_title(dataset, test), caption, figure))
     return figures
 
@@ -66,7 +68,7 @@ def _bar_figure(rows: Sequence[tuple[str, float, Scores]], colours: Sequence[str
         y=[label for _, label in dots],
         mode="markers",
         marker={"color": "white", "size": 5, "line": {"color": "#1d232a", "width": 1}},
-        hovertemplate="%{y}, one seed: %{x:.4f}<extra></extra>",
+        hovertemplate="%{y}, one run: %{x:.4f}<extra></extra>",
     )
     figure.update_layout(height=90 + 28 * len(rows), bargap=0.25)
     return figure
@@ -80,7 +82,10 @@ def _by_video(scores: Scores) -> ByVideo | None:
 
 def _interval(scores: Scores) -> Interval:
     values = _by_video(scores)
-    return seeds_interval(np.array([*scores.means.values()])) if values is None else mean_interval(*values)
+    if values is not None:
+        return mean_interval(*values)
+    units = by_fold(list(scores.means), np.array([*scores.means.values()]))
+    return seeds_interval(units, shared=scores.shared)
 
 
 def _asymmetric(means: Iterable[float], intervals: Iterable[tuple[float, float]]) -> dict[str, Any]:

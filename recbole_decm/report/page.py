@@ -17,8 +17,8 @@ from recbole_decm.report import figures, list_figures
 from recbole_decm.report.html import figures_json, render, script_safe
 from recbole_decm.report.look import Figure, shown
 from recbole_decm.report.options import ReportOptions
-from recbole_decm.report.results import Results, disagreeing_cells, missing_cells
-from recbole_decm.report.tables import Column, Table, parts_of, place_title, seeds_of, unit_of
+from recbole_decm.report.results import Results, disagreeing_cells, missing_cells, run_of, run_title
+from recbole_decm.report.tables import Column, Table, folds_of, parts_of, place_title, seeds_of, unit_of
 from recbole_decm.report.wording import VERDICTS, findings, p_text
 
 PAGE_COLUMNS = 6
@@ -56,8 +56,10 @@ def render_page(
         findings=_findings(findings(of_reference, options.metric, references), tests),
         verdicts=VERDICTS,
         pairs=pairs.to_dict("records"),
-        failed=[{"key": key, **row} for key, row in results.failed.to_dict("index").items()],
-        missing=missing_cells(results),
+        failed=[
+            {"key": key, **row, "seed": run_title(run_of(row))} for key, row in results.failed.to_dict("index").items()
+        ],
+        missing=[(model, dataset, run_title(run)) for model, dataset, run in missing_cells(results)],
         unfinished=results.unfinished,
         curves=bool(curves),
         figures_data=figures_json(drawn),
@@ -128,6 +130,7 @@ def _what_was_run(results: Results) -> dict[str, Any]:
         "models": [(model, classes.get(model, "unknown")) for model in results.models],
         "datasets": datasets,
         "seeds": seeds_of(results),
+        "folds": folds_of(results),
         "versions": versions,
         "code": _values(cells["code_hash"]) if "code_hash" in cells else [],
         "hours": float(done["seconds"].sum()) / 3600,
@@ -159,7 +162,7 @@ def _curves(results: Results) -> list[dict[str, Any]]:
             {
                 "model": row["model"],
                 "dataset": row["dataset"],
-                "seed": int(row["seed"]),
+                "seed": run_title(run_of(row)) if results.folded else int(row["seed"]),
                 "step": max(1, epochs // validations) if validations else 1,  # validations come every so many epochs
                 "losses": {shown(name): _rounded(values) for name, values in curves["losses"].items()},
                 "valid": {shown(metric_title(name)): _rounded(values) for name, values in curves["valid"].items()},

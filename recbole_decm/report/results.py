@@ -18,6 +18,9 @@ from recbole_decm.errors import DataError
 
 FORMAT_VERSION = 1
 """Of a benchmark's folder, in ``run.json``. An older one is read (0: from before versions), a newer one refused."""
+Run = int | tuple[int, int, int]
+"""What two models are paired by: the seed, or (seed, seed of the folding or -1, fold) where there are folds."""
+_FOLD = ("folds", "fold", "fold_seed")
 _REQUIRED = ("model", "dataset", "seed", "status")
 _KEPT = ("genres", "versions", "overlay")
 
@@ -29,10 +32,11 @@ class Results:
     Attributes:
         folder: where it was read from.
         specification: the specification as text, empty where there is none.
-        cells: one row per cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``, metrics
-            as ``test:ndcg@10``, ``seconds:train``, ``seconds``, ``popularity:lists``, ``factor:confounding``, hashes,
-            ``peak_memory_mb``, ``epochs``; ``genres``, ``versions`` and ``overlay`` as they are in ``cell.json``.
-        superseded: keys of older cells of the same model, data set and seed, which are left out of ``cells``.
+        cells: one row per cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``; with
+            folds ``folds``, ``fold``, ``fold_seed``; metrics as ``test:ndcg@10``, ``seconds:train``, ``seconds``,
+            ``popularity:lists``, ``factor:confounding``, hashes, ``peak_memory_mb``, ``epochs``; ``genres``,
+            ``versions`` and ``overlay`` as they are in ``cell.json``.
+        superseded: keys of older cells of the same model, data set, seed and fold, which are left out of ``cells``.
         unfinished: keys of folders that hold no ``cell.json`` yet.
     """
 
@@ -52,6 +56,11 @@ class Results:
     def failed(self) -> pd.DataFrame:
         """The cells that did not."""
         return self.cells[self.cells["status"] != "done"]
+
+    @property
+    def folded(self) -> bool:
+        """Whether cells are of folds."""
+        return "fold" in self.cells and bool(self.cells["fold"].notna().any())
 
     @cached_property
     def models(self) -> list[str]:
@@ -77,11 +86,12 @@ class Results:
         return [name[len(start) :] for name in self.done.dropna(axis=1, how="all").columns if name.startswith(start)]
 
     def videos(self, key: str, test: str, metric: str) -> np.ndarray | None:
-        """(T,) float64 values of a metric by video, str of ``video``, int of ``uploader``; None where not stored."""
+        """(T,) float64 values of a metric by video, str of ``video``, int of ``uploader`` and ``group``; None where not
+        stored."""
         name = f"{test}/{metric}"
         if (key, name) not in self._arrays:
             values = _read_array(self.folder / "cells" / key / "videos.npz", name)
-            if values is not None and metric not in ("video", "uploader"):
+            if values is not None and metric not in ("video", "uploader", "group"):
                 values = values.astype(np.float64)
             self._arrays[key, name] = values
         return self._arrays[key, name]
@@ -124,7 +134,10 @@ def row_of(cell: Mapping[str, Any]) -> dict[str, Any]:
         return cell.get(name) or {}
 
     metrics, seconds, genres = part("metrics"), part("seconds"), part("genres")
-    row: dict[str, Any] = {key: cell.get(key) for key in ("model", "class", "dataset", "seed", "status", "error")}
+    fold = _FOLD if cell.get("fold") is not None else ()
+    row: dict[str, Any] = {
+        key: cell.get(key) for key in ("model", "class", "dataset", "seed", *fold, "status", "error")
+    }
     for test in sorted(metrics, key=lambda name: (name == "valid", name)):
         row |= {f"{test}:{metric}": value for metric, value in metrics[test].items()}
     row |= {f"seconds:{stage}": value for stage, value in seconds.items()}
@@ -138,6 +151,32 @@ def row_of(cell: Mapping[str, Any]) -> dict[str, Any]:
         for name, share in zip(genres.get("names", []), genres.get("lists", []), strict=False)
     }
     return row | {f"factor:{name}": value for name, value in part("factors").items()}
+
+
+def run_of(row: Mapping[str, Any] | pd.Series) -> Run:
+    """Which run of its model and data set a cell is.
+
+    Examples:
+        >>> run_of({"seed": 1}), run_of({"seed": 1, "fold": 3, "fold_seed": 0})
+        (1, (1, 0, 3))
+    """
+    seed, fold, fold_seed = (row.get(name) for name in ("seed", "fold", "fold_seed"))
+    if fold is None or pd.isna(fold):
+        return int(seed or 0)
+    return int(seed or 0), -1 if fold_seed is None or pd.isna(fold_seed) else int(fold_seed), int(fold)
+
+
+def run_title(run: Run) -> str:
+    """A run in words.
+
+    Examples:
+        >>> run_title(1), run_title((1, -1, 3)), run_title((1, 0, 3))
+        ('1', '1, fold 3', '1, fold 3 (fold_seed 0)')
+    """
+    if isinstance(run, int):
+        return str(run)
+    seed, fold_seed, fold = run
+    return f"{seed}, fold {fold}" + ("" if fold_seed < 0 else f" (fold_seed {fold_seed})")
 
 
 def load_results(folder: Path) -> Results:
@@ -163,25 +202,28 @@ def load_results(folder: Path) -> Results:
     superseded = []
     for path in written:
         row = _read_cell(path)
-        identity = (row["model"], row["dataset"], row["seed"])
+        identity = (row["model"], row["dataset"], run_of(row))
         if identity in newest:
             superseded.append(newest[identity]["key"])
         newest[identity] = row
-    cells = pd.DataFrame(list(newest.values())).set_index("key").sort_values(["dataset", "model", "seed"])
+    cells = pd.DataFrame(list(newest.values())).set_index("key")
+    order = ["dataset", "model", *(name for name in ("fold_seed", "fold") if name in cells), "seed"]
+    cells = cells.sort_values(order)
     unfinished = tuple(path.name for path in paths if path not in written)
     return Results(folder, text, cells, tuple(superseded), unfinished)
 
 
-def missing_cells(results: Results) -> list[tuple[str, str, int]]:
-    """(model, data set, seed) that other cells lead to expect and that no cell has, in order."""
-    seen = set(zip(results.cells["model"], results.cells["dataset"], results.cells["seed"], strict=True))
-    seeds = {name: sorted(set(group["seed"])) for name, group in results.cells.groupby("dataset")}
+def missing_cells(results: Results) -> list[tuple[str, str, Run]]:
+    """(model, data set, run) that other cells lead to expect and that no cell has, in order."""
+    rows = [(row["model"], row["dataset"], run_of(row)) for row in results.cells.to_dict("records")]
+    seen = set(rows)
+    runs = {name: sorted({run for _, place, run in rows if place == name}) for name in results.datasets}
     return [
-        (model, dataset, seed)
+        (model, dataset, run)
         for dataset in results.datasets
         for model in results.models
-        for seed in seeds[dataset]
-        if (model, dataset, seed) not in seen
+        for run in runs[dataset]
+        if (model, dataset, run) not in seen
     ]
 
 

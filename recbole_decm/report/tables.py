@@ -141,7 +141,8 @@ def _note(
     counts = sorted({entry.seeds for entry in entries.values()})
     if not counts:
         return "No cell has finished."
-    parts = [f"Mean ± standard deviation over {_seeds(counts)}; best bold, second underlined."]
+    kind = "runs (folds and seeds)" if results.folded else "seeds"
+    parts = [f"Mean ± standard deviation over {_counts(counts)} {kind}; best bold, second underlined."]
     if counts == [1]:
         parts = ["One seed each, so no spread is given; best bold, second underlined."]
     smaller = sorted({metric_title(column.metric) for _, column in entries if smaller_is_better(column.metric)})
@@ -160,7 +161,11 @@ def _note(
         {(model, column.place, entry.seeds) for (model, column), entry in entries.items() if entry.seeds < counts[-1]}
     )
     if few:
-        parts.append("Fewer seeds: " + ", ".join(f"{model} on {place} ({n})" for model, place, n in few) + ".")
+        parts.append(
+            f"Fewer {kind.partition(' ')[0]}: "
+            + ", ".join(f"{model} on {place} ({n})" for model, place, n in few)
+            + "."
+        )
     return " ".join(parts)
 
 
@@ -169,11 +174,12 @@ def unit_of(compared: pd.DataFrame) -> str:
     tested = compared.loc[compared["holm_videos"].notna(), "uploaders"] > 0
     if not tested.any():
         return ", each by itself (uploaders are not known)"
-    return ", whole uploaders at a time" + ("" if tested.all() else " where they are known")
+    kind = "groups" if (compared["folds"] > 0).any() else "uploaders"
+    return f", whole {kind} at a time" + ("" if tested.all() else " where they are known")
 
 
-def _seeds(counts: Sequence[int]) -> str:
-    return f"{counts[-1]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+def _counts(counts: Sequence[int]) -> str:
+    return str(counts[-1]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def parts_of(table: Table, width: int = WIDTH) -> list[list[Column]]:
@@ -192,3 +198,13 @@ def parts_of(table: Table, width: int = WIDTH) -> list[list[Column]]:
 def seeds_of(results: Results) -> list[int]:
     """All seeds that some cell has."""
     return sorted({int(seed) for seed in results.cells["seed"]})
+
+
+def folds_of(results: Results) -> str:
+    """The folds that cells are of, in words; empty without folds."""
+    if not results.folded:
+        return ""
+    cells = results.cells[results.cells["fold"].notna()]
+    folds = ", ".join(f"{int(fold)}" for fold in sorted(set(cells["fold"])))
+    drawn = sorted({int(seed) for seed in cells["fold_seed"].dropna()})
+    return f"{folds} of {int(cells['folds'].max())}" + (f", drawn by {', '.join(map(str, drawn))}" if drawn else "")

@@ -34,7 +34,7 @@ def verdict(row: Mapping[str, Any]) -> str:
     """Which of ``VERDICTS`` a comparison comes to, by its corrected p-values at ``ALPHA``."""
     over_videos, over_seeds = row["holm_videos"] < ALPHA, row["holm_seeds"] < ALPHA
     # Several seeds that all differ by one and the same amount: nothing random is left to test over seeds.
-    settled = row["seeds"] > 1 and pd.isna(row["p_seeds"])
+    settled = (row.get("folds") or row["seeds"]) > 1 and pd.isna(row["p_seeds"])
     if pd.isna(row["p_videos"]) and pd.isna(row["p_seeds"]) and not settled:
         return "untested"
     if over_videos:
@@ -69,20 +69,21 @@ def sentence(row: Mapping[str, Any]) -> str:
 def _evidence(row: Mapping[str, Any]) -> list[str]:
     parts = []
     if not pd.isna(row["p_videos"]):
-        owners = f" of {row['uploaders']:,} uploaders" if row["uploaders"] else ""
+        kind = "groups" if row.get("folds") else "uploaders"
+        owners = f" of {row['uploaders']:,} {kind}" if row["uploaders"] else ""
         worlds = f" in {row['simulations']} versions of the data" if row["simulations"] > 1 else ""
         parts.append(f"{p_text(row['holm_videos'])} after Holm, over {row['videos']:,} videos{owners}{worlds}")
-    seeds = row["seeds"]
+    seeds, unit = (row["folds"], "fold") if row.get("folds") else (row["seeds"], "seed")
     if seeds == 1:
-        parts.append("one seed, which says nothing of others")
+        parts.append(f"one {unit}, which says nothing of others")
     else:
-        agree = f"{row['seeds_agreeing']} of {seeds} seeds"
+        agree = f"{row['seeds_agreeing']} of {seeds} {unit}s"
         if pd.isna(row["p_seeds"]):
             parts.append(f"{agree}, all by the same amount")
         else:
             parts.append(f"{agree}, {p_text(row['holm_seeds'])} after Holm")
             if seeds <= FEW_SEEDS and not row["holm_seeds"] < ALPHA:
-                parts.append(f"with {seeds} seeds that test has little power")
+                parts.append(f"with {seeds} {unit}s that test has little power")
     if not pd.isna(row["dz"]):
         parts.append(f"dz = {abs(row['dz']):.2f}")
     if row["note"]:

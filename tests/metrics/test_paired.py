@@ -188,3 +188,14 @@ def test_effect_sizes_by_hand():
     assert cohens_dz(np.array([1.0, 2.0, 3.0])) == pytest.approx(2)
     assert cohens_dz(np.zeros(3)) == 0 and math.isnan(cohens_dz(np.ones(3))) and math.isnan(cohens_dz(np.ones(1)))
     assert superiority(np.array([1.0, 0.0, -1.0, 2.0])) == pytest.approx(0.625)
+
+
+def test_folds_that_share_training_rows_count_for_less():
+    """By hand: mean 2, variance 1 of three folds; the variance of the mean is 1 (1/3 + 1/2), so t is 2 / sqrt(5/6)."""
+    differences = np.array([1.0, 2.0, 3.0])
+    t = 2 / np.sqrt(5 / 6)
+    assert seeds_test(differences, shared=0.5) == pytest.approx(2 * stats.t.sf(t, 2))
+    assert seeds_test(differences, "less", shared=0.5) == pytest.approx(stats.t.cdf(t, 2))
+    assert seeds_test(differences) == pytest.approx(2 * stats.t.sf(2 * np.sqrt(3), 2))
+    low, high = seeds_interval(differences, shared=0.5)
+    assert high - 2 == pytest.approx(2 - low) == pytest.approx(stats.t.ppf(0.975, 2) * np.sqrt(5 / 6))
