@@ -178,6 +178,7 @@ class Filter:
     Attributes:
         text: as it was given.
         columns: the names of the columns it reads.
+        root: what it says, parsed.
 
     Examples:
         >>> table = {"genre": Column.of([["pop"], ["jazz", "pop"], []]), "bpm": Column.of([90.0, None, 120.0])}
@@ -187,7 +188,7 @@ class Filter:
 
     text: str
     columns: frozenset[str]
-    _root: Node = field(repr=False)
+    root: Node = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Filter:
@@ -210,7 +211,7 @@ class Filter:
         Raises:
             ConfigError: a column is not there, or holds texts where it is compared with a number, or the other way.
         """
-        return self._root.match(table).yes
+        return self.root.match(table).yes
 
 
 class _Parser:

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from helpers.postgres import Postgres
 
 from recbole_decm.serving.store import open_store
 
+_SCHEMAS = itertools.count()
 
-@pytest.fixture(params=["sqlite"])
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A server, the same for all tests of a process."""
+    pytest.importorskip("psycopg")
+    pytest.importorskip("pgvector")
+    try:
+        server = Postgres()
+    except RuntimeError as error:
+        pytest.skip(f"no PostgreSQL: {error}")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres) -> str:
+    """Of an empty store in PostgreSQL."""
+    return postgres.new_schema(f"tracks{next(_SCHEMAS)}")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def url(request, tmp_path) -> str:
     """Of an empty store."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
     return f"sqlite:///{tmp_path}/tracks.db"
 
 
