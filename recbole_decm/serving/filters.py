@@ -221,6 +221,10 @@ class _Parser:
         if not isinstance(text, str) or len(text) > LONGEST:
             found = f"{len(text)}" if isinstance(text, str) else f"a {type(text).__name__}"
             raise ConfigError(f"filter: expected a text of at most {LONGEST} characters, found {found}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # JSON can say it, and no text of a track equals it
+            raise _error(error.start + 1, "whole characters", "half a one") from error
         self.text, self.at, self.depth = text, 0, 0
         self.columns: dict[str, None] = {}
         self._next()

@@ -17,7 +17,7 @@ import numpy as np
 from recbole_decm.serving.store.connections import Connections
 from recbole_decm.serving.store.contract import FORMAT_VERSION, PAGE, Changes, Track, Version
 from recbole_decm.serving.store.kept import Kept
-from recbole_decm.serving.store.rows import Rows, cells_json, unpacked
+from recbole_decm.serving.store.rows import Rows, cells_of, unpacked
 from recbole_decm.serving.store.versions import Encoders
 
 _SCHEMA = f"""
@@ -118,7 +118,8 @@ class PostgresStore(Kept):
     def _insert(self, seqs: Sequence[int], rows: Rows, vectors: tuple[int, np.ndarray] | None) -> None:
         self._do("INSERT INTO decm_layouts (fields) VALUES (%s) ON CONFLICT DO NOTHING", rows.layout)
         layout = self._value("SELECT number FROM decm_layouts WHERE fields = %s", rows.layout)
-        cells = cells_json(rows.records, self._kinds())
+        kinds = self._kinds()
+        cells = [cells_of(record, kinds) for record in rows.records]
         self._copy(
             "decm_tracks", ["int8", "text", "text", "jsonb"], zip(seqs, rows.ids, rows.metadata, cells, strict=True)
         )

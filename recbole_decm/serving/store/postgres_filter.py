@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from recbole_decm.errors import ConfigError
 from recbole_decm.serving.filters import Column, Comparison, Filter, Node, Not
 from recbole_decm.serving.store.rows import NUMBER
 
@@ -25,7 +24,7 @@ def condition(where: Filter, kinds: Mapping[str, str]) -> tuple[str, list[Any]]:
         kinds: column -> ``number`` or ``text``.
 
     Raises:
-        ConfigError: the filter does not fit the columns, or compares with a text that no database keeps.
+        ConfigError: the filter does not fit the columns.
     """
     examples = {NUMBER: np.zeros(1), "text": np.array(["x"], object)}
     where.mask({name: Column(examples[kind], np.zeros(0, np.int64)) for name, kind in kinds.items()})
@@ -49,13 +48,6 @@ def _of(node: Node, kinds: Mapping[str, str]) -> tuple[str, list[Any]]:
 def _comparison(node: Comparison, numbers: bool) -> tuple[str, list[Any]]:
     value, kind = (_NUMBERS, "float8") if numbers else (_TEXTS, "text")
     sign, wanted = node.sign, list(node.wanted)
-    if not numbers:
-        for text in wanted:
-            try:
-                str(text).encode()
-            except UnicodeEncodeError as error:
-                place = f"filter, character {node.place}"
-                raise ConfigError(f"{place}: expected a text of whole characters, found half a one.") from error
     if sign == "=":
         test, given = f"{value} = ANY(%s::{kind}[])", [text for text in wanted if "\0" not in str(text)]
         return _exists(test), [node.column, node.column, given]

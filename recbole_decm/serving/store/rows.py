@@ -230,13 +230,10 @@ def cell(value: Any, kind: str) -> tuple[Any, ...]:
     return tuple(float(part) for part in parts if isinstance(part, (bool, int, float)))
 
 
-def cells_json(records: Sequence[Mapping[str, Any]], kinds: Mapping[str, str]) -> list[str]:
-    """JSON of column -> list of the values that filters see, of each track; without the columns it misses."""
-    found = []
-    for record in records:
-        cells = {name: cell(value, kinds[name]) for name, value in record.items() if name in kinds}
-        found.append(_encode({name: values for name, values in cells.items() if values}))
-    return found
+def cells_of(record: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, tuple[Any, ...]]:
+    """What filters see of a track: column -> its values, without the columns it misses."""
+    cells = {name: cell(value, kinds[name]) for name, value in record.items() if name in kinds}
+    return {name: values for name, values in cells.items() if values}
 
 
 def genres_of(record: Mapping[str, Any]) -> list[str]:
