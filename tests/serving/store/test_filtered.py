@@ -13,14 +13,18 @@ from recbole_decm.serving.filters import Column, Filter
 from recbole_decm.serving.store import Live, open_store
 from recbole_decm.serving.store.postgres_filter import condition
 
-TEXTS = ["pop", "Pop", "jazz", "", "it's", 'a"b', "\\", "é", "😀", "zz", "%", "'; DROP TABLE decm_tracks; --", "10", "null"]
+INJECTED = "'; DROP TABLE decm_tracks; --"
+TEXTS = ["pop", "Pop", "jazz", "", "it's", 'a"b', "\\", "é", "😀", "zz", "%", INJECTED, "10", "null"]
 NUMBERS = [0, 1, -1, 2.5, 1e300, -1e-300, 0.1, 2**53 + 1, 60, True, 1e-320]
 
 
 def records(count: int = 60) -> list[dict]:
     """Metadata with what goes wrong: lists, nothing, quotes, signs beyond the first plane, numbers at their ends."""
     draw = np.random.default_rng(4)
-    pick = lambda values: values[draw.integers(len(values))]
+
+    def pick(values):
+        return values[draw.integers(len(values))]
+
     made = []
     for _ in range(count):
         record = {
@@ -125,7 +129,7 @@ def in_sql(store, text: str) -> list[str]:
 
 
 INJECTIONS = [
-    "'; DROP TABLE decm_tracks; --",
+    INJECTED,
     "' OR '1'='1",
     "pop' UNION SELECT content FROM decm_files --",
     "\\'; SELECT pg_sleep(10); --",
