@@ -17,7 +17,6 @@ from tempfile import TemporaryDirectory
 import click
 import numpy as np
 import torch
-from cross_validation import QUIET
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -27,6 +26,8 @@ from recbole_decm.data.loaders import CandidateLoader
 from recbole_decm.training.run import run_config
 
 K = 10
+QUIET = {"topk": [10], "metrics": ["Recall", "NDCG"], "valid_metric": "NDCG@10"}
+QUIET |= {"state": "ERROR", "show_progress": False}
 
 
 def ranked(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

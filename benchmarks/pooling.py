@@ -66,10 +66,9 @@ def pool(folder: Path, name: str, out: Path) -> str:
     more = columns(pgc / f"{name}-pgc.train.inter", "video_id", "music_id")
     both = {f"{field}:token": pairs[field] + [PREFIX + token for token in more[field]] for field in pairs}
     write_atomic(target / f"{pooled}.train.inter", both)
-    for split in ("valid", "test", "unseen"):
+    for split in ("valid", "test"):
         for kind in ("inter", "candidates"):
-            if split != "unseen" or (ugc / f"{name}.{split}.{kind}").exists():
-                shutil.copy(ugc / f"{name}.{split}.{kind}", target / f"{pooled}.{split}.{kind}")
+            shutil.copy(ugc / f"{name}.{split}.{kind}", target / f"{pooled}.{split}.{kind}")
     text = (ugc / f"{name}.yaml").read_text()
     (target / f"{pooled}.yaml").write_text(text.replace(f"{name}.", f"{pooled}."))
     return pooled

@@ -47,7 +47,8 @@ def make(entry: DataEntry, seed: int, out: Path, progress: Callable[[int], None]
         write_simulation(simulate(entry.simulation(seed), progress), folder, name, overwrite=True)
     elif entry.import_released is not None:
         parts = entry.import_released
-        import_released(parts.ugc, parts.pgc, name, folder, overwrite=True, show_progress=False)
+        groups = None if parts.groups is None else (parts.groups, parts.column)
+        import_released(parts.ugc, parts.pgc, name, folder, groups=groups, overwrite=True, show_progress=False)
     write_text(folder / f"{name}.json", json.dumps(_source(entry, seed), indent=2) + "\n")
 
 
@@ -78,4 +79,5 @@ def _source(entry: DataEntry, seed: int) -> dict:
     if entry.simulate is not None:
         return json.loads(json.dumps({"simulate": asdict(entry.simulation(seed))}))
     assert entry.import_released is not None
-    return {"import_released": entry.import_released.model_dump(mode="json", exclude_none=True)}
+    left_out = {"column"} if entry.import_released.groups is None else set()
+    return {"import_released": entry.import_released.model_dump(mode="json", exclude_none=True, exclude=left_out)}

@@ -136,8 +136,8 @@ def _file(name: object, info: ValidationInfo[dict[str, Any]]) -> Path:
     raise ValueError(f"expected a file, found no '{name}' beside the specification or below properties.")
 
 
-def _folder(given: object, info: ValidationInfo[dict[str, Any]]) -> Path:
-    """A folder that exists, with ``${NAME}`` filled in."""
+def _filled(given: object, info: ValidationInfo[dict[str, Any]]) -> Path:
+    """A path, with ``${NAME}`` filled in."""
 
     def fill(match: re.Match) -> str:
         name, known = match[1], info.context["names"]
@@ -146,9 +146,20 @@ def _folder(given: object, info: ValidationInfo[dict[str, Any]]) -> Path:
             raise ValueError(f"expected a value for ${{{name}}}, found none. {advice}")
         return known[name]
 
-    path = Path(re.sub(r"\$\{(\w+)\}", fill, str(given))).expanduser()
+    return Path(re.sub(r"\$\{(\w+)\}", fill, str(given))).expanduser()
+
+
+def _folder(given: object, info: ValidationInfo[dict[str, Any]]) -> Path:
+    path = _filled(given, info)
     if not path.is_dir():
         raise ValueError(f"expected a folder, found {str(path)!r}.")
+    return path.resolve()
+
+
+def _table(given: object, info: ValidationInfo[dict[str, Any]]) -> Path:
+    path = _filled(given, info)
+    if not path.is_file():
+        raise ValueError(f"expected a file, found {str(path)!r}.")
     return path.resolve()
 
 
@@ -174,6 +185,7 @@ def _simulation(values: dict) -> dict:
 
 Values = Annotated[dict[str, Any], AfterValidator(_unreserved)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
+Table = Annotated[Path, BeforeValidator(_table)]
 
 
 class ModelEntry(Strict):
@@ -186,10 +198,12 @@ class ModelEntry(Strict):
 
 
 class Released(Strict):
-    """Folders in the layout of the released code."""
+    """Folders in the layout of the released code; a CSV of the videos, and its column that ``.inter`` gets."""
 
     ugc: Folder
     pgc: Folder | None = None
+    groups: Table | None = None
+    column: str = "artist"
 
 
 class DataEntry(Strict):

@@ -14,7 +14,7 @@ from recbole_decm.errors import DataError
 from recbole_decm.io.atomic import write_atomic
 from recbole_decm.io.npy import write_blocks
 from recbole_decm.io.write import replacing_folders, write_text
-from recbole_decm.released.layout import ReleasedData, read_pgc, read_ugc, require_files, row_bar
+from recbole_decm.released.layout import ReleasedData, read_groups, read_pgc, read_ugc, require_files, row_bar
 
 _BLOCK_ROWS = 8_192
 
@@ -65,9 +65,19 @@ def _line(folder: Path, data: ReleasedData) -> str:
 
 
 def import_released(
-    ugc: Path, pgc: Path | None, name: str, out: Path, *, overwrite: bool = False, show_progress: bool = True
+    ugc: Path,
+    pgc: Path | None,
+    name: str,
+    out: Path,
+    *,
+    groups: tuple[Path, str] | None = None,
+    overwrite: bool = False,
+    show_progress: bool = True,
 ) -> ImportSummary:
     """Write ``out/name`` and, with ``pgc``, ``out/name-pgc``. Nothing is written before everything is checked.
+
+    Args:
+        groups: a CSV of the videos, and its column that becomes one of ``.inter``, such as artist, to split by.
 
     Raises:
         DataError: missing files (all of them at once), or a row that cannot be right; names the file and the row.
@@ -75,6 +85,7 @@ def import_released(
     """
     require_files(ugc, pgc)
     student = read_ugc(ugc, show_progress)
+    column = {} if groups is None else {f"{groups[1]}:token": read_groups(*groups, len(student.visual))}
     teacher = read_pgc(pgc, show_progress) if pgc is not None else None
     if teacher is not None:
         for what in ("visual", "acoustic"):
@@ -85,11 +96,13 @@ def import_released(
     with replacing_folders(folders, overwrite) as targets:
         for target, data, yaml in zip(targets, (student, teacher), (_UGC_YAML, _PGC_YAML), strict=False):
             if data is not None:
-                _write(data, target, target.name, yaml, show_progress)
+                _write(data, target, target.name, yaml, column if data is student else {}, show_progress)
     return ImportSummary(out / name, student, teacher)
 
 
-def _write(data: ReleasedData, folder: Path, name: str, yaml: str, show_progress: bool) -> None:
+def _write(
+    data: ReleasedData, folder: Path, name: str, yaml: str, column: dict[str, np.ndarray], show_progress: bool
+) -> None:
     folder.mkdir()
     user: dict = {"video_id:token": range(len(data.visual))}
     item: dict = {"music_id:token": range(len(data.acoustic))}
@@ -102,6 +115,7 @@ def _write(data: ReleasedData, folder: Path, name: str, yaml: str, show_progress
     np.save(folder / f"{name}.acoustic.npy", data.acoustic)
     for split, pairs in data.splits.items():
         columns: dict = {"video_id:token": pairs.video, "music_id:token": pairs.music}
+        columns |= {head: values[pairs.video] for head, values in column.items()}
         if pairs.weights is not None:
             columns["ipw_weight:float"] = pairs.weights
         write_atomic(folder / f"{name}.{split}.inter", columns, decimals=17)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from recbole_decm.data.priors import are_probabilities
@@ -27,6 +28,7 @@ UGC_FEATURES = ("visual_features_resnet_V.npy", "music_features.npy", "new_music
 PGC_FEATURES = ("mv_video_resnet_features.npy", "vggish_features.npy", "opensmile_features_norm.npy")
 UGC_ROWS = ("train.npy", "100neg/val.npy", "100neg/test.npy")
 PGC_ROWS = ("train.npy", "val.npy")
+_OWN_COLUMNS = ("video_id", "music_id", "ipw_weight")
 _GENRES = re.compile(r"\s*\[\s*(?:\d+\s*(?:,\s*\d+\s*)*)?\]\s*")
 
 
@@ -96,6 +98,33 @@ def read_pgc(folder: Path, show_progress: bool = False) -> ReleasedData:
             raise DataError(f"{path}: expected rows [video, music], found an array of shape {rows.shape}.")
         splits[ours] = _pairs(path, rows, len(visual), len(acoustic))
     return ReleasedData(visual, acoustic, None, [[] for _ in range(len(acoustic))], splits)
+
+
+def read_groups(path: Path, column: str, videos: int) -> np.ndarray:
+    """(V,) object: a column of a CSV that names each video's row of the features in its column ``video``.
+
+    Raises:
+        DataError: a column that is not there or not to be had, a video without a value, or twice.
+    """
+    try:
+        cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a CSV of videos, but {short(str(error))}.") from error
+    if not {"video", column} <= set(cells) or not re.fullmatch("[a-z0-9_]+", column) or column in _OWN_COLUMNS:
+        raise DataError(
+            f"{path}: expected the columns 'video' and another one, of small letters, digits and _, that .inter does "
+            f"not have yet, found '{column}' to be asked for among {', '.join(map(str, cells))}."
+        )
+    rows = whole_numbers(path, pd.to_numeric(cells["video"], errors="coerce").fillna(-1).to_numpy(object), "video")
+    found = pd.Series(cells[column].str.strip().to_numpy(), index=rows)
+    again = np.flatnonzero(found.index.duplicated())
+    if again.size:
+        raise DataError(f"{path}, row {again[0]}: expected each video once, found video {rows[again[0]]} again.")
+    wanted = found.reindex(range(videos)).fillna("")
+    missing = np.flatnonzero(wanted == "")
+    if missing.size:
+        raise DataError(f"{path}: expected a value of '{column}' for video {missing[0]}, found none.")
+    return wanted.to_numpy(dtype=object)
 
 
 def _read_features(folder: Path, names: tuple[str, str, str], show_progress: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,8 @@
-"""The benchmark scripts of confounding, pooling and cross-validation, and the figure of a folder, at a small size."""
+"""The benchmark scripts of confounding, pooling and new music, and the figure of a folder, at a small size."""
 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,100 +78,6 @@ def test_pooling_adds_the_professional_pairs_to_training_alone(tmp_path):
         "professional pairs pooled",
         "share of the pooling gain",
     ]
-
-
-def test_folds_keep_groups_whole_and_are_of_a_size():
-    groups = np.repeat(["a", "b", "c", "d", "e"], [6, 5, 3, 2, 2])
-    fold = load("cross_validation").folds_of(groups, 3)
-    assert np.bincount(fold).tolist() == [6, 7, 5]  # a; b and the last; c and d
-    assert all(len(set(fold[groups == name])) == 1 for name in set(groups))
-
-
-def test_a_fold_ranks_what_was_left_out_of_training(tmp_path):
-    module = load("cross_validation")
-    released = write_released(tmp_path / "released", videos=80, music=120, negatives=27)
-    import_released(*released, "rel", tmp_path, show_progress=False)
-    whole = read_columns(tmp_path / "rel" / "rel.train.inter", ["video_id", "music_id"])
-    left_out = np.arange(len(whole)) % 3 == 0
-    folder = tmp_path / "out"
-    folder.mkdir()
-    name = module.write_fold(tmp_path, "rel", left_out, folder, 0, np.zeros(len(whole), dtype=bool))
-    train, test = (
-        read_columns(folder / name / f"{name}.{s}.inter", ["video_id", "music_id"]) for s in ("train", "test")
-    )
-    assert train.to_numpy().tolist() == whole[~left_out].to_numpy().tolist()
-    assert test.to_numpy().tolist() == whole[left_out].to_numpy().tolist()
-    items = read_columns(folder / name / f"{name}.item", ["music_id", "genre"]).set_index("music_id")["genre"]
-    assert not any(items[list(test["music_id"])])  # as for new music
-    lists = read_columns(folder / name / f"{name}.test.candidates", ["music_id"])["music_id"].str.split()
-    assert all(len(set(row)) == 100 and own not in row for own, row in zip(test["music_id"], lists, strict=True))
-    groups = tmp_path / "groups.csv"
-    groups.write_text("video,artist\n" + "".join(f"{video},{int(video) % 7}\n" for video in set(whole["video_id"])))
-    arguments = ["--dataset=rel", f"--data-path={tmp_path}", f"--groups={groups}", "--folds=3", "--ways=teacher,pooled"]
-    result = CliRunner().invoke(module.main, [*arguments, "--", "--epochs=1", "--train_batch_size=16"])
-    assert result.exit_code == 0, result.output
-    lines = [line.split("|")[1].strip() for line in result.output.splitlines() if line.startswith("| ")]
-    assert lines == ["training data", "teacher", "pooled"]
-
-
-@pytest.fixture
-def two_splits(tmp_path) -> Path:
-    """Two splits, rel and other, of the same 80 videos and 120 music by seven artists; groups.csv tells the artists."""
-    for name, seed in (("rel", 0), ("other", 1)):
-        released = write_released(tmp_path / f"released-{name}", videos=80, music=120, negatives=27, seed=seed)
-        import_released(*released, name, tmp_path, show_progress=False)
-    (tmp_path / "groups.csv").write_text("video,artist\n" + "".join(f"{video},{video % 7}\n" for video in range(80)))
-    return tmp_path
-
-
-def test_what_another_split_tests_or_lacks_is_left_out(two_splits):
-    module = load("cross_validation")
-    tested = set(module.pairs_of(two_splits, "other", "test")["music_id"])
-    vectors = {name: two_splits / f"{name}-pgc" / f"{name}-pgc.acoustic.npy" for name in ("rel", "other")}
-    own, others = np.load(vectors["rel"]), np.load(vectors["other"])
-    others[:10] = own[:10]  # of thirty, both have ten
-    np.save(vectors["other"], others)
-    out = two_splits / "out"
-    module.write_unseen(two_splits, "rel", "other", True, out)
-    all_pairs = module.pairs_of(two_splits, "rel", "train", "valid")
-    kept = module.pairs_of(out, "rel", "train")
-    assert 0 < len(kept) < len(all_pairs)
-    assert kept.to_numpy().tolist() == all_pairs[~all_pairs["music_id"].isin(tested)].to_numpy().tolist()
-    items = read_columns(out / "rel-pgc" / "rel-pgc.item", ["music_id"])["music_id"].astype(str)
-    for split in ("train", "valid"):
-        whole, rows = (module.pairs_of(folder, "rel-pgc", split) for folder in (two_splits, out))
-        assert rows.to_numpy().tolist() == whole[whole["music_id"].isin(set(items[:10]))].to_numpy().tolist()
-
-
-def test_groups_that_professional_pairs_leave_out_have_their_own_figure(two_splits):
-    arguments = ["--dataset=rel", f"--data-path={two_splits}", f"--groups={two_splits / 'groups.csv'}", "--folds=2"]
-    arguments += ["--ways=alone,pooled", "--with-valid", "--", "--epochs=1", "--train_batch_size=16"]
-    main = load("cross_validation").main
-    result = CliRunner().invoke(main, [*arguments, "--eval_step=0"])
-    assert result.exit_code == 0, result.output
-    music = load("cross_validation").pairs_of(two_splits, "rel", "train", "valid")["music_id"].nunique()
-    assert f"DecCMPlus on 2 folds of rel, 60 pairs of {music} music, 7 groups; 60 of 7 unseen" in result.output
-    cells = [line.split("|") for line in result.output.splitlines() if line.startswith("| ")]
-    assert [cell.strip() for cell in cells[0][2:6:2]] == ["recall@10", "recall@10, unseen"]
-    assert all(row[2].strip() == row[4].strip() for row in cells[1:])  # here every pair is of such a group
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 1 and "--with-valid: the epoch would be chosen on training pairs" in result.output
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("--ways=teacher,taught", "expected some of alone, teacher, pooled, found 'teacher,taught'"),
-        ("--folds=1", "1 is not in the range x>=2"),
-        ("--columns=video,singer", "expected two columns of .*groups.csv, found 'video,singer'"),
-        ("--groups={}/few.csv", "few.csv: expected a row for every video, found none for '1'"),
-    ],
-)
-def test_bad_arguments_of_the_cross_validation(two_splits, argument, message):
-    (two_splits / "few.csv").write_text("video,artist\n0,a\n")
-    arguments = ["--dataset=rel", f"--data-path={two_splits}", f"--groups={two_splits / 'groups.csv'}"]
-    result = CliRunner().invoke(load("cross_validation").main, [*arguments, argument.format(two_splits)])
-    assert result.exit_code != 0 and re.search(message, result.output), result.output
 
 
 def test_metrics_of_new_music_by_hand():

@@ -115,15 +115,17 @@ def test_each_seed_of_a_simulation_of_its_own():
 def test_shipped_specifications_pass_every_check(path, tmp_path):
     for part in ("data_matching", "data_pgc"):
         (tmp_path / part).mkdir()
+    (tmp_path / "data_matching" / "clips.csv").write_text("video,artist\n")
     found = read_specification(f"benchmark/{path.name}", {"MUVI0": str(tmp_path), "MUVI1": str(tmp_path)})
     check(found)
-    assert len(found.seeds) == (2 if path.stem == "quick" else 5)
+    assert len(found.seeds) * len(found.foldings) == {"quick": 2, "clips-folds": 10}.get(path.stem, 5)
 
 
 def test_the_named_ones_are_there():
     assert [path.stem for path in SHIPPED] == [
         "ablation-deccm",
         "ablation",
+        "clips-folds",
         "confounding",
         "leave-one-out",
         "muvi",

@@ -10,7 +10,7 @@ from helpers.running import make_config, run_quick
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.io.atomic import parse_matrix, read_columns
+from recbole_decm.io.atomic import parse_matrix, read_columns, read_header
 from recbole_decm.released.importer import import_released
 from recbole_decm.released.unpickle import load_array
 
@@ -169,3 +169,33 @@ def test_without_weights_and_without_pgc(layout, tmp_path):
     config = make_config("CMVAE", tmp_path / "out", "rel", train_batch_size=16)
     valid = prepare_data(config, DecCMDataset(config)).valid
     assert np.allclose(valid.weights, 1 / np.maximum(valid.dataset.popularity[valid.positives.ids], 1))
+
+
+def test_a_column_of_the_clips_becomes_one_of_the_pairs(tmp_path):
+    released = write_released(tmp_path / "released")
+    clips = tmp_path / "clips.csv"
+    clips.write_text("split,artist,video\n" + "".join(f"x,artist {v % 7},{v}\n" for v in reversed(range(60))))
+    import_released(*released, "rel", tmp_path, groups=(clips, "artist"), show_progress=False)
+    for split in ("train", "valid", "test"):
+        rows = read_columns(tmp_path / "rel" / f"rel.{split}.inter", ["video_id", "artist"])
+        assert rows["artist"].tolist() == [f"artist {int(video) % 7}" for video in rows["video_id"]]
+        assert "artist" not in read_header(tmp_path / "rel-pgc" / "rel-pgc.train.inter")
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("video,artist\n0,a\n", "singer", "clips.csv: expected the columns 'video' and another one, .*found 'singer'"),
+        ("video,Artist\n0,a\n", "Artist", "of small letters, digits and _"),
+        ("video,video_id\n0,a\n", "video_id", "that .inter does not have yet"),
+        ("video,artist\n0,a\n0,b\n", "artist", "row 1: expected each video once, found video 0 again"),
+        ("video,artist\n0,a\n", "artist", "expected a value of 'artist' for video 1, found none"),
+        ("video,artist\n0.5,a\n", "artist", "row 0: expected a whole number for video, found 0.5"),
+    ],
+)
+def test_a_bad_table_of_clips_is_refused(tmp_path, text, column, message):
+    released = write_released(tmp_path / "released")
+    (tmp_path / "clips.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        import_released(*released, "rel", tmp_path, groups=(tmp_path / "clips.csv", column), show_progress=False)
+    assert not (tmp_path / "rel").exists()
