@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-_SETTINGS = ("fsync=off", "shared_buffers=32MB", "max_connections=40", "listen_addresses=", "jit=off")
+_SETTINGS = ("shared_buffers=32MB", "max_connections=40", "listen_addresses=", "jit=off")
 
 
 def binaries() -> Path:
@@ -30,12 +30,16 @@ def binaries() -> Path:
 class Postgres:
     """A server that listens on a socket in its own folder alone; PostgreSQL refuses root, so root starts it as nobody.
 
+    Args:
+        fsync: have each commit on the disk, as outside of tests.
+
     Raises:
         RuntimeError: it does not start; why.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, fsync: bool = False) -> None:
         self._bin, self._process = binaries(), None
+        self._settings = (*_SETTINGS, f"fsync={'on' if fsync else 'off'}")
         self.folder = Path(tempfile.mkdtemp(prefix="decm-pg-"))
         self._as = {}
         if os.geteuid() == 0:
