@@ -218,7 +218,11 @@ def main(tracks: int, skip: tuple[str, ...], start: str | None) -> None:
                 shutil.rmtree(place / name)
     names = list(dict.fromkeys(key for column in found.values() for key in column))
     print(f"{tracks} tracks, {WIDTH} features, {DIM} dimensions; of calls: median / 99th percentile")
-    print(tabulate([[name, *(column.get(name, "") for column in found.values())] for name in names], ["", *found], "github"))
+    print(
+        tabulate(
+            [[name, *(column.get(name, "") for column in found.values())] for name in names], ["", *found], "github"
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recbole_decm.errors import ConfigError, DataError, suggest
+from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.serving.store.contract import PAGE, Version, Written
 from recbole_decm.serving.store.rows import Rows, checked_ids, new_kinds
 from recbole_decm.serving.store.versions import Encoders, fits
@@ -171,18 +171,3 @@ class Kept:
 def _pages(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(values), PAGE):
         yield values[start : start + PAGE]
-
-
-def as_matrix(vectors: Sequence[bytes | None], dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors that came as bytes: (n, E) float32, and (n,) bool which were there.
-
-    Raises:
-        DataError: one of another length.
-    """
-    there = np.array([part is not None for part in vectors], dtype=bool)
-    matrix = np.zeros((len(vectors), dim), np.float32)
-    content = b"".join([part for part in vectors if part is not None])
-    if len(content) != 4 * dim * int(there.sum()):
-        raise DataError(f"store: expected vectors of {dim} numbers, found others. Publish the artefact again.")
-    matrix[there] = np.frombuffer(content, np.float32).reshape(-1, dim)
-    return matrix, there

@@ -40,6 +40,22 @@ class Keys:
             at += 1
         return -1
 
+    def rows(self, tracks: Sequence[str], ids: Texts) -> np.ndarray:
+        """(n,) int64, the rows of some ids, -1 for those that have none."""
+        hashes, _, recent = self._sorted
+        if len(tracks) < 16:
+            return np.array([self.get(track, ids) for track in tracks], np.int64)
+        found = np.full(len(tracks), -1, np.int64)
+        wanted = np.fromiter(map(hash, tracks), np.int64, len(tracks))
+        at = np.searchsorted(hashes, wanted)
+        near = np.flatnonzero(hashes[np.minimum(at, len(hashes) - 1)] == wanted) if len(hashes) else at[:0]
+        if recent:
+            new = np.flatnonzero([track in recent for track in tracks])
+            near = np.union1d(near, new)
+        for place in near.tolist():
+            found[place] = self.get(tracks[place], ids)
+        return found
+
     def set(self, rows: np.ndarray, names: Sequence[str], alive: np.ndarray) -> None:
         """Set the rows of some ids.
 
@@ -47,7 +63,7 @@ class Keys:
             alive: (n,) bool, which of the first n rows have an id, these included.
         """
         self._hashes[rows] = np.fromiter(map(hash, names), np.int64, len(names))
-        if len(names) + len(self._sorted[2]) > _RECENT + len(self._sorted[0]) // 8:
+        if len(names) + len(self._sorted[2]) > _RECENT + len(self._sorted[0]) // 4:
             filled = np.flatnonzero(alive)
             order = np.argsort(self._hashes[filled], kind="stable")
             self._sorted = (self._hashes[filled[order]], filled[order], {})

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recbole_decm.errors import ConfigError, DataError, StoreUnavailable
+from recbole_decm.errors import ConfigError, StoreUnavailable
 from recbole_decm.serving.filters import Filter
+from recbole_decm.serving.index import IndexOptions
 from recbole_decm.serving.store.contract import Changes, Store, Track, Written
-from recbole_decm.serving.store.kept import as_matrix
-from recbole_decm.serving.store.rows import Rows, checked_ids, genres_of, new_kinds
+from recbole_decm.serving.store.encoding import completed, encoded
+from recbole_decm.serving.store.nearby import Nearby
+from recbole_decm.serving.store.rows import Rows, checked_ids, new_kinds
 from recbole_decm.serving.store.scan import Hits, Want, search
 from recbole_decm.serving.store.table import Table
 from recbole_decm.serving.store.versions import open_version
@@ -39,6 +41,7 @@ class View:
     version: str
     artefact: Artefact
     table: Table
+    nearby: Nearby | None = None
 
     @property
     def size(self) -> int:
@@ -67,7 +70,8 @@ class View:
             ConfigError: a filter does not fit the columns; :meth:`check` tells before.
         """
         with self.table.reading() as now:
-            return search(now, np.ascontiguousarray(queries, np.float32), wants)
+            search_here = search if self.nearby is None else self.nearby.search
+            return search_here(now, np.ascontiguousarray(queries, np.float32), wants)
 
     def check(self, where: Filter) -> None:
         """Raise ConfigError unless a filter fits the columns."""
@@ -122,6 +126,8 @@ class Live:
         store: which this closes.
         opener: opens a version of a store.
         poll: seconds between two looks at the store.
+        index: search large catalogues with an index (:class:`~recbole_decm.serving.store.nearby.Nearby`); None for
+            exact search.
 
     Raises:
         ConfigError: nothing was published.
@@ -133,8 +139,9 @@ class Live:
         store: Store,
         opener: Callable[[Store, str], Artefact] = open_version,
         poll: float = POLL,
+        index: IndexOptions | None = None,
     ):
-        self.store, self._opener = store, opener
+        self.store, self._opener, self._index = store, opener, index
         self._changing, self._switching = threading.RLock(), threading.Lock()
         version = store.active()
         if version is None:
@@ -200,7 +207,7 @@ class Live:
         rows = Rows.of(tracks)
         with self._changing:
             view = self._view
-            vectors = _encoded(view.artefact, tracks.features, rows.records)
+            vectors = encoded(view.artefact, tracks.features, rows.records)
             known = {name: column.kind for name, column in view.table.now.columns.items()}
             kinds = new_kinds(rows.ids, rows.records, known)
             written = self.store.put(tracks, (view.version, vectors))
@@ -260,7 +267,8 @@ class Live:
     # --- following --------------------------------------------------------------------------------------------------
     def _load(self, version: str) -> tuple[View, int]:
         artefact = self._opener(self.store, version)
-        view = View(version, artefact, Table(artefact.dim, self.store.count()))
+        table = Table(artefact.dim, self.store.count())
+        view = View(version, artefact, table, None if self._index is None else Nearby(table, self._index))
         return view, self._apply(view, 0)
 
     def _apply(self, view: View, seen: int) -> int:
@@ -274,20 +282,9 @@ class Live:
                 return seen
 
     def _change(self, view: View, page: Changes) -> None:
-        vectors, there = as_matrix(page.vectors, view.artefact.dim)
-        lacking = np.flatnonzero([text is not None for text in page.metadata] & ~there)
-        gone: set[int] = set()
-        if len(lacking):
-            seqs, features = self.store.features(page.seqs[lacking].tolist())
-            found = lacking[np.isin(page.seqs[lacking], seqs)]
-            gone = set(lacking.tolist()) - set(found.tolist())  # changed since; the next page has them
-            if len(found):
-                records = [json.loads(page.metadata[at] or "{}") for at in found.tolist()]
-                vectors[found] = _encoded(view.artefact, features, records)
-                self.store.keep_vectors(view.version, page.seqs[found], vectors[found])
-        kept = [at for at in range(len(page.ids)) if at not in gone]
+        kept, vectors = completed(self.store, view.artefact, view.version, page)
         ids, texts = [page.ids[at] for at in kept], [page.metadata[at] for at in kept]
-        view.table.change(ids, texts, vectors[kept], page.kinds)
+        view.table.change(ids, texts, vectors, page.kinds)
 
     def _catch_up(self) -> None:
         with self._changing:
@@ -302,6 +299,8 @@ class Live:
                     self._take_over()
                 elif seq > self._seen:
                     self._catch_up()
+                if self._view.nearby is not None:
+                    self._view.nearby.look()
                 self.reached, self.trouble, wait = time.monotonic(), None, poll
             except StoreUnavailable as error:
                 self._note(error)
@@ -328,16 +327,3 @@ class Live:
         self._ended.set()
         self._thread.join()
         self.store.close()
-
-
-def _encoded(artefact: Artefact, features: Any, records: Sequence[dict[str, Any]]) -> np.ndarray:
-    """(n, E) vectors of tracks.
-
-    Raises:
-        DataError: features of another width, or vectors that are not finite.
-    """
-    own = {name: values for name, values in features.items() if name in artefact.manifest.track_fields}
-    vectors = np.asarray(artefact.track_vectors(own, [genres_of(record) for record in records]), np.float32)
-    if not np.isfinite(vectors).all():
-        raise DataError("tracks: expected features whose vectors are finite, found others.")
-    return vectors

@@ -59,7 +59,7 @@ def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hi
     found: list[Hits | None] = [None] * len(wants)
     for at in np.flatnonzero(narrow).tolist():
         rows = np.flatnonzero(masks[at])
-        found[at] = _hits(now, now.vectors[rows] @ queries[at], wants[at], rows)
+        found[at] = hits_of(now, now.vectors[rows] @ queries[at], wants[at], rows)
     wide = np.flatnonzero(~np.array(narrow, bool))
     step = max(1, _SCORES // max(1, len(now.alive)))
     for start in range(0, len(wide), step):
@@ -70,12 +70,12 @@ def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hi
             mask = masks[at]
             if mask is not None:
                 own[~mask] = -np.inf
-            found[at] = _hits(now, own, wants[at])
+            found[at] = hits_of(now, own, wants[at])
     return [hits for hits in found if hits is not None]
 
 
-def _hits(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | None = None) -> Hits:
-    """One list from the scores of all rows, or of some."""
+def hits_of(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | None = None) -> Hits:
+    """One list from the scores of all rows, or of some rows in their order."""
     places = best(scores, min(want.k + len(want.exclude), len(scores)))
     scores = scores[places]
     chosen = places if rows is None else rows[places]

@@ -33,6 +33,7 @@ class Snapshot:
         vectors: (n, E) float32; alive: (n,) bool, the rows that are tracks; dead: int64, the others.
         ids, metadata: the texts of rows, metadata as JSON.
         columns: of metadata, by name.
+        born: (n,) int32, the generations in which rows became what they are.
         masks: filter -> (n,) bool of the filters that were asked of this moment.
     """
 
@@ -43,6 +44,7 @@ class Snapshot:
     ids: Texts
     metadata: Texts
     columns: Mapping[str, LiveColumn]
+    born: np.ndarray
     masks: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -75,12 +77,15 @@ class Table:
     def __init__(self, dim: int, room: int = 0):
         capacity = room + room // 8 + _ROOM
         self._vectors = np.empty((capacity, dim), np.float32)
+        self._born = np.zeros(capacity, np.int32)
         self._keys = Keys(capacity)
         self._free: deque[tuple[int, int]] = deque()  # (first generation without it, row)
         self._readers: dict[int, int] = {}
         self._gate = threading.Lock()
         nothing = np.zeros(0, np.int64)
-        self.now = Snapshot(0, self._vectors[:0], nothing.astype(bool), nothing, Texts(capacity), Texts(capacity), {})
+        self.now = Snapshot(
+            0, self._vectors[:0], nothing.astype(bool), nothing, Texts(capacity), Texts(capacity), {}, self._born[:0]
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:
@@ -127,7 +132,7 @@ class Table:
             kinds: column -> ``number`` or ``text``.
         """
         before = self.now
-        old = np.array([self._keys.get(track, before.ids) for track in ids], np.int64)
+        old = self._keys.rows(ids, before.ids)
         put = np.flatnonzero([text is not None for text in metadata])
         rows = self._places(len(put))
         now = self.now  # with more room, where it was needed
@@ -138,7 +143,7 @@ class Table:
         alive[rows] = True
         names = [ids[at] for at in put.tolist()]
         texts = [metadata[at] or "" for at in put.tolist()]
-        self._vectors[rows] = vectors[put]
+        self._vectors[rows], self._born[rows] = vectors[put], now.generation + 1
         now.ids.set(rows, [name.encode() for name in names])
         now.metadata.set(rows, [text.encode() for text in texts])
         columns = self._columns(now, rows, texts, kinds, alive)
@@ -151,6 +156,7 @@ class Table:
             ids=now.ids.swept(),
             metadata=now.metadata.swept(),
             columns=columns,
+            born=self._born[:count],
         )
         self._keys.remove([track for track, text in zip(ids, metadata, strict=True) if text is None])
         self._keys.set(rows, names, alive)
@@ -187,11 +193,12 @@ class Table:
         capacity, now = 2 * needed + _ROOM, self.now
         vectors = np.empty((capacity, self._vectors.shape[1]), np.float32)
         vectors[: len(now.alive)] = now.vectors
-        self._vectors = vectors
+        self._vectors, self._born = vectors, np.concatenate([now.born, np.zeros(capacity - len(now.born), np.int32)])
         self._keys.grow(capacity)
         grown = replace(
             now,
             vectors=vectors[: len(now.alive)],
+            born=self._born[: len(now.alive)],
             ids=now.ids.grown(capacity),
             metadata=now.metadata.grown(capacity),
             columns={name: column.grown(capacity) for name, column in now.columns.items()},
