@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from recbole_decm.serving.filters import Filter
 from recbole_decm.serving.store.connections import Connections
 from recbole_decm.serving.store.contract import FORMAT_VERSION, PAGE, Changes, Track, Version
 from recbole_decm.serving.store.kept import Kept
+from recbole_decm.serving.store.postgres_search import add_index, index_name, search
 from recbole_decm.serving.store.rows import Rows, cells_of, unpacked
+from recbole_decm.serving.store.scan import Hits
 from recbole_decm.serving.store.versions import Encoders
 
 _SCHEMA = f"""
@@ -181,6 +184,7 @@ class PostgresStore(Kept):
         self._do("UPDATE decm_state SET active = %s", number)
 
     def _drop_version(self, number: int) -> None:
+        self._do(f"DROP INDEX IF EXISTS {index_name(number)}")
         for table, column in (("vectors", "version"), ("files", "version"), ("versions", "number")):
             self._do(f"DELETE FROM decm_{table} WHERE {column} = %s", number)
 
@@ -233,6 +237,37 @@ class PostgresStore(Kept):
         rows = self._all(query, [int(seq) for seq in seqs])
         found = np.array([seq for seq, _, _ in rows], np.int64)
         return found, unpacked([layout for _, layout, _ in rows], [content for _, _, content in rows])
+
+    # --- search in the database ------------------------------------------------------------------------------------
+    def index(self, version: str, dim: int) -> None:
+        """Build an HNSW index over a version's (E,) vectors, for :meth:`search`; changes enter it by themselves.
+
+        Raises:
+            ConfigError: no such version.
+        """
+        with self._connections.one() as base:
+            add_index(base, self._number(version), dim)
+
+    def search(
+        self,
+        version: str,
+        queries: np.ndarray,
+        k: int,
+        where: Filter | str | None = None,
+        exclude: Collection[str] = (),
+    ) -> list[Hits]:
+        """The k best tracks for each of (B, E) queries, as a version ranks them, found by the database alone.
+
+        Tracks whose vectors of this version nobody has computed are not found:
+        :func:`~recbole_decm.serving.store.encoding.encode_all`.
+
+        Raises:
+            ConfigError: no such version, or the filter is not of the grammar or does not fit the columns.
+        """
+        chosen, number = Filter.parse(where) if isinstance(where, str) else where, self._number(version)
+        kinds = {} if chosen is None else self._kinds()
+        with self._connections.one() as base:
+            return [search(base, number, kinds, query, k, chosen, exclude) for query in queries]
 
     def close(self) -> None:
         self._connections.close()
