@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -12,9 +13,12 @@ import click
 from click.core import ParameterSource
 
 from recbole_decm.cli.options import plain_name
+from recbole_decm.errors import ConfigError
 from recbole_decm.simulation.causal import Simulation, SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
 from recbole_decm.simulation.references import format_references
+from recbole_decm.simulation.table import FROM_TABLE
+from recbole_decm.simulation.uploads import config_of, simulate_uploads
 
 _MEDIA_DEFAULTS = {"videos": 2_000, "music": 150, "latent_dim": 8}
 # Options whose default follows another one.
@@ -51,9 +55,21 @@ def _parameters(command: Any) -> Any:
 @click.option("--name", required=True, callback=plain_name, help="Writes OUT/NAME and OUT/NAME-pgc.")
 @click.option("--overwrite", is_flag=True, help="Replace data sets that exist.")
 @click.option("--media", is_flag=True, help="Write playable videos and tracks instead of features, for extract.")
+@click.option("--uploads", type=click.Path(path_type=Path), help="Real uploads: uploader_id, music_id, genre.")
+@click.option("--genre-separator", help="Between the genres of a CSV cell.  [default: white space]")
 @_parameters
 @click.pass_context
-def simulate_command(ctx: click.Context, /, out: Path, name: str, overwrite: bool, media: bool, **values: Any) -> None:
+def simulate_command(
+    ctx: click.Context,
+    /,
+    out: Path,
+    name: str,
+    overwrite: bool,
+    media: bool,
+    uploads: Path | None,
+    genre_separator: str | None,
+    **values: Any,
+) -> None:
     """Write a simulated data set with ground truth.
 
     Uploaders' genre preferences confound the observed choices of music; NAME.do.inter holds the test videos' choices
@@ -61,19 +77,34 @@ def simulate_command(ctx: click.Context, /, out: Path, name: str, overwrite: boo
 
     With --media the latents become files that can be played, for `extract --pairs OUT/NAME/pairs.csv`; fewer and
     smaller ones unless said otherwise (--videos 2000 --music 150 --latent-dim 8).
+
+    With --uploads, a CSV or Parquet table, uploaders, tracks, genres and observed choices are its rows; features,
+    latents and the intervention are simulated.
     """
     from tqdm import tqdm
 
-    if media:
-        given = {key for key in values if ctx.get_parameter_source(key) is not ParameterSource.DEFAULT}
-        values |= {key: value for key, value in _MEDIA_DEFAULTS.items() if key not in given}
-    config = SimulationConfig.of(**values)
+    given = {key for key in values if ctx.get_parameter_source(key) is not ParameterSource.DEFAULT}
+    table = None
+    if uploads is not None:
+        if media:
+            raise ConfigError("--media: expected either --media or --uploads, found both.")
+        from recbole_decm.experiments.uploads import read_uploads
+
+        values = {key: value if key in given or key not in FROM_TABLE else None for key, value in values.items()}
+        table = read_uploads(uploads, genre_separator)
+        config = config_of(table, **values)
+    else:
+        if genre_separator is not None:
+            raise ConfigError("--genre-separator: expected it beside --uploads alone.")
+        values |= {key: value for key, value in _MEDIA_DEFAULTS.items() if media and key not in given}
+        config = SimulationConfig.of(**values)
     total = 2 * config.videos + config.pgc_videos
     with tqdm(total=total, desc="choices", unit="video", file=sys.stderr, disable=None) as bar:
-        simulation = simulate(config, bar.update)
+        simulation = simulate(config, bar.update) if table is None else simulate_uploads(table, config, bar.update)
     if media:
         return _write_media(simulation, out, name, overwrite)
-    folder = write_simulation(simulation, out, name, _command(config, name), overwrite)
+    command = _command(config, name) if uploads is None else _command(config, name, uploads, genre_separator)
+    folder = write_simulation(simulation, out, name, command, overwrite)
     found = json.loads((folder / f"{name}.references.json").read_text(encoding="utf-8"))
     lines = "\n".join(format_references(found, found.pop("k")))
     click.echo(
@@ -101,12 +132,21 @@ def _write_media(simulation: Simulation, out: Path, name: str, overwrite: bool) 
     )
 
 
-def _command(config: SimulationConfig, name: str) -> str:
+def _command(
+    config: SimulationConfig, name: str, uploads: Path | None = None, genre_separator: str | None = None
+) -> str:
     """The command that writes the same files: options that are not at their default."""
     parts = [f"recbole-decm simulate --out DIR --name {name}"]
+    parts += [] if uploads is None else [f"--uploads {_quoted(uploads.name)}"]
+    parts += [] if genre_separator is None else [f"--genre-separator {_quoted(genre_separator)}"]
     for field in fields(config):
         value = getattr(config, field.name)
-        if value != field.default:
+        if value != field.default and (uploads is None or field.name not in FROM_TABLE):
             text = ",".join(f"{number:g}" for number in value) if isinstance(value, tuple) else f"{value}"
             parts.append(f"{config.option(field.name)} {text}")
     return " ".join(parts)
+
+
+def _quoted(text: str) -> str:
+    """A text for a shell, on one line whatever it holds."""
+    return shlex.quote(text.encode("unicode_escape").decode())

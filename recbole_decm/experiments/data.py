@@ -8,10 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from recbole_decm.experiments.spec import DataEntry, Specification, slug
+from recbole_decm.experiments.uploads import read_uploads
+from recbole_decm.io.digest import of_files
 from recbole_decm.io.write import write_text
 from recbole_decm.released.importer import import_released
 from recbole_decm.simulation.causal import simulate
 from recbole_decm.simulation.files import write_simulation
+from recbole_decm.simulation.uploads import config_of, simulate_uploads
 
 STAND_IN = "sim"
 """The shipped data set, on which configs are checked while a simulation or import is still to be made."""
@@ -43,7 +46,11 @@ def make(entry: DataEntry, seed: int, out: Path, progress: Callable[[int], None]
     """
     name, folder = place(entry, seed, out)
     assert folder is not None
-    if entry.simulate is not None:
+    if entry.uploads is not None:
+        table = read_uploads(entry.uploads)
+        config = config_of(table, **entry.options(seed))
+        write_simulation(simulate_uploads(table, config, progress), folder, name, overwrite=True)
+    elif entry.simulate is not None:
         write_simulation(simulate(entry.simulation(seed), progress), folder, name, overwrite=True)
     elif entry.import_released is not None:
         parts = entry.import_released
@@ -58,6 +65,8 @@ def needed_bytes(specification: Specification, out: Path) -> int:
     for entry, seed in missing(specification, out):
         if entry.simulate is not None:
             config = entry.simulation(seed)
+            if entry.uploads is not None:
+                config = config_of(read_uploads(entry.uploads), **entry.options(seed))
             cells = (config.videos + config.pgc_videos) * config.visual_dim
             total += 8 * (cells + (config.music + config.pgc_music) * config.acoustic_dim)
         else:
@@ -76,6 +85,8 @@ def _made(specification: Specification) -> Iterator[tuple[DataEntry, int]]:
 
 def _source(entry: DataEntry, seed: int) -> dict:
     """What a data set is made from, as plain JSON values."""
+    if entry.uploads is not None:
+        return {"simulate": entry.options(seed), "uploads": of_files([entry.uploads])}
     if entry.simulate is not None:
         return json.loads(json.dumps({"simulate": asdict(entry.simulation(seed))}))
     assert entry.import_released is not None

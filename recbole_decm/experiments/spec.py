@@ -27,6 +27,7 @@ from recbole_decm.config.values import find_config_file, read_yaml
 from recbole_decm.errors import ConfigError, suggest
 from recbole_decm.io.typed import Strict, complaint
 from recbole_decm.simulation.causal import SimulationConfig
+from recbole_decm.simulation.table import refuse_beside_table
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -207,12 +208,14 @@ class Released(Strict):
 
 
 class DataEntry(Strict):
-    """A data set under a label: one that exists (``dataset``), one to simulate, or one to import."""
+    """A data set under a label: one that exists (``dataset``), one to simulate, around real uploads where ``uploads``
+    names a table of them, or one to import."""
 
     label: str
     dataset: str | None = None
     data_path: Folder | None = None
     simulate: Annotated[dict[str, Any], AfterValidator(_simulation)] | None = None
+    uploads: Table | None = None
     per_seed: bool = False
     import_released: Released | None = None
     config: Values = Field(default_factory=dict)
@@ -224,15 +227,26 @@ class DataEntry(Strict):
             raise ValueError(f"expected one of dataset, simulate and import_released, found {sources or 'none'}.")
         if self.per_seed and self.simulate is None:
             raise ValueError("per_seed: expected it beside simulate alone.")
+        if self.uploads is not None:
+            if self.simulate is None:
+                raise ValueError("uploads: expected it beside simulate alone.")
+            try:
+                refuse_beside_table(self.simulate)
+            except ConfigError as error:
+                raise ValueError(str(error)) from error
         if self.per_seed and "seed" in (self.simulate or {}):
             raise ValueError("simulate: expected no seed of its own with per_seed.")
         if self.data_path is not None and self.dataset is None:
             raise ValueError("data_path: expected it beside dataset alone.")
         return self
 
+    def options(self, seed: int) -> dict[str, Any]:
+        """Options of the simulation for a seed of the benchmark."""
+        return {**(self.simulate or {}), **({"seed": seed} if self.per_seed else {})}
+
     def simulation(self, seed: int) -> SimulationConfig:
-        """Parameters of the simulation for a seed of the benchmark."""
-        return SimulationConfig.of(**{**(self.simulate or {}), **({"seed": seed} if self.per_seed else {})})
+        """Parameters of the simulation for a seed of the benchmark, without what a table of uploads says."""
+        return SimulationConfig.of(**self.options(seed))
 
 
 class Search(Strict):

@@ -16,11 +16,12 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.typed import STRICT, Expected, Typed
+from recbole_decm.simulation.table import UploadTable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_BLOCK_CELLS = 4_000_000
+BLOCK_CELLS = 4_000_000
 _LOG_FLOOR = 0.01
 
 
@@ -118,11 +119,16 @@ class World:
 
 @dataclass(frozen=True)
 class SimulatedTracks:
-    """Music: genre (M,) int64, latent (M, d) float32, exposure (M,) float32 log-offset of popular music."""
+    """Music: genre (M,) int64, latent (M, d) float32, exposure (M,) float32 log-offset of popular music.
+
+    Attributes:
+        membership: (M, K) float32 shares of several genres in a track, whose first is ``genre``; None: one genre each.
+    """
 
     genre: np.ndarray
     latent: np.ndarray
     exposure: np.ndarray
+    membership: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,7 @@ class Simulation:
     Attributes:
         observed: (V,) int64, music chosen under confounding; intervened: (V,) the same under do(music shown at random).
         pgc_*: professional videos, their music, and their intervened choices.
+        table: the real uploads that it was drawn around; None where uploads are simulated, too.
     """
 
     config: SimulationConfig
@@ -152,6 +159,7 @@ class Simulation:
     pgc_catalogue: SimulatedTracks
     pgc_latent: np.ndarray
     pgc_choice: np.ndarray
+    table: UploadTable | None = None
 
 
 def simulate(config: SimulationConfig, progress: Callable[[int], None] = lambda rows: None) -> Simulation:
@@ -217,10 +225,15 @@ def draw_uploads(config: SimulationConfig, world: World, rng: np.random.Generato
     """Preference ~ Dirichlet; video latent ~ N(0, I) + style · (preference − its mean) · directions."""
     preferences = rng.dirichlet(config.preference, size=config.uploaders)
     uploader = rng.integers(config.uploaders, size=config.videos)
-    mean = np.array(config.preference) / sum(config.preference)
-    leak = config.style * (preferences - mean) @ world.style_directions
+    leak = style_means(config, world, preferences)
     latent = rng.normal(size=(config.videos, config.latent_dim)) + leak[uploader]
     return Uploads(uploader, preferences, latent.astype(np.float32))
+
+
+def style_means(config: SimulationConfig, world: World, preferences: np.ndarray) -> np.ndarray:
+    """(U, d) means of the latents of each uploader's videos: what style shows of the preferences (U, K)."""
+    mean = np.array(config.preference) / sum(config.preference)
+    return config.style * (preferences - mean) @ world.style_directions
 
 
 def confounder(config: SimulationConfig, uploads: Uploads, catalogue: SimulatedTracks) -> Callable[[slice], np.ndarray]:
@@ -229,8 +242,16 @@ def confounder(config: SimulationConfig, uploads: Uploads, catalogue: SimulatedT
     Returns:
         rows of videos -> (rows, M) float32 offsets of the choice logits.
     """
-    taste = (config.confounding * np.log(uploads.preferences + _LOG_FLOOR)).astype(np.float32)
+    taste = log_taste(config, uploads.preferences).astype(np.float32)
+    if catalogue.membership is not None:  # of a track of several genres, the mean over them
+        weights = catalogue.membership.T
+        return lambda rows: taste[uploads.uploader[rows]] @ weights + catalogue.exposure
     return lambda rows: taste[uploads.uploader[rows]][:, catalogue.genre] + catalogue.exposure
+
+
+def log_taste(config: SimulationConfig, preferences: np.ndarray) -> np.ndarray:
+    """(U, K) what a preference (U, K) adds to the logits of a genre."""
+    return config.confounding * np.log(preferences + _LOG_FLOOR)
 
 
 def choose(
@@ -250,7 +271,7 @@ def choose(
         (V,) int64 rows of the catalogue.
     """
     chosen = np.empty(len(videos), dtype=np.int64)
-    step = max(1, _BLOCK_CELLS // len(catalogue.latent))
+    step = max(1, BLOCK_CELLS // len(catalogue.latent))
     for start in range(0, len(videos), step):
         rows = slice(start, min(start + step, len(videos)))
         logits = videos[rows] @ catalogue.latent.T

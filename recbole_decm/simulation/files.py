@@ -72,16 +72,17 @@ def write_simulation(simulation: Simulation, out: Path, name: str, command: str 
 
 
 def _write_ugc(simulation: Simulation, folder: Path, name: str, command: str) -> None:
-    config, uploads = simulation.config, simulation.uploads
+    config, uploads, table = simulation.config, simulation.uploads, simulation.table
     folder.mkdir()
     rngs = _feature_rngs(config.seed, 0)
-    videos, music = _ids("v", config.videos), _ids("m", config.music)
+    videos, music = _ids("v", config.videos), _ids("m", config.music) if table is None else table.tracks
+    uploaders = _ids("u", config.uploaders) if table is None else table.uploaders
     user = {
         "video_id:token": videos,
-        "uploader_id:token": [f"u{i}" for i in uploads.uploader],
+        "uploader_id:token": uploaders[uploads.uploader].tolist(),
         "uploader_genre:float_seq": uploads.preferences[uploads.uploader],
     }
-    item = {"music_id:token": music, "genre:token_seq": [[f"g{genre}"] for genre in simulation.catalogue.genre]}
+    item = {"music_id:token": music, "genre:token_seq": _genre_cells(simulation, simulation.catalogue)}
     matrices = _write_features(simulation, folder, name, uploads.latent, simulation.catalogue, user, item, rngs, 1.0)
     train, valid, test = split_bounds(config.videos, SPLIT)
     for part, rows in (("train", train), ("valid", valid), ("test", test)):
@@ -108,7 +109,7 @@ def _write_pgc(simulation: Simulation, folder: Path, name: str, student: str, co
     videos, music = _ids("pv", config.pgc_videos), _ids("pm", config.pgc_music)
     catalogue = simulation.pgc_catalogue
     user = {"video_id:token": videos}
-    item = {"music_id:token": music, "genre:token_seq": [[f"g{genre}"] for genre in catalogue.genre]}
+    item = {"music_id:token": music, "genre:token_seq": _genre_cells(simulation, catalogue)}
     rngs = _feature_rngs(config.seed, 1)
     matrices = _write_features(
         simulation, folder, name, simulation.pgc_latent, catalogue, user, item, rngs, config.pgc_noise
@@ -117,6 +118,14 @@ def _write_pgc(simulation: Simulation, folder: Path, name: str, student: str, co
     for part, rows in zip(("train", "valid"), split_bounds(config.pgc_videos, PGC_SPLIT), strict=True):
         _write_pairs(folder / f"{name}.{part}.inter", videos[rows], simulation.pgc_choice[rows], music)
     _write_yaml(simulation, folder / f"{name}.yaml", _PGC_YAML.format(name=student), name, text, command)
+
+
+def _genre_cells(simulation: Simulation, catalogue: SimulatedTracks) -> list[list[str]]:
+    """The names of each track's genres."""
+    names = _ids("g", simulation.config.num_genres) if simulation.table is None else simulation.table.genres
+    if catalogue.membership is None:
+        return [[names[genre]] for genre in catalogue.genre]
+    return [names[row > 0].tolist() for row in catalogue.membership]
 
 
 def _feature_rngs(seed: int, part: int) -> list[np.random.Generator]:

@@ -11,8 +11,10 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError
 from recbole_decm.experiments.cells import cells_of, check, values_of
+from recbole_decm.experiments.data import make, missing, needed_bytes
 from recbole_decm.experiments.spec import read_specification
 from recbole_decm.io.shipped import shipped
+from recbole_decm.simulation.files import read_simulation_record
 
 SHIPPED = sorted((shipped("properties") / "benchmark").glob("*.yaml"))
 GOOD = {"models": ["CMVAE", "Pop"], "datasets": ["sim"], "seeds": [1, 2], "config": {"topk": [10]}}
@@ -169,3 +171,29 @@ def test_quick_is_the_shipped_data_and_few_epochs():
     values = read_yaml(shipped("properties") / "benchmark" / "quick.yaml")
     assert values["datasets"] == ["sim"] and values["models"] == ["DecCMPlus", "CMVAE", "Pop"]
     assert values["config"]["epochs"] == values["config"]["teacher_config"]["epochs"] <= 10
+
+
+def test_a_simulation_around_real_uploads(tmp_path):
+    rows = [f"u{i % 9},m{i % 4},{'pop' if i % 4 < 2 else 'rock'}" for i in range(40)]
+    (tmp_path / "uploads.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows]) + "\n")
+    folder, out = {"REAL": str(tmp_path / "uploads.csv")}, tmp_path / "out"
+    data = [
+        {f"c {c}": {"simulate": {"confounding": c, "visual_dim": 4, "acoustic_dim": 4}, "uploads": "${REAL}"}}
+        for c in (0.0, 1.5)
+    ]
+    Path("s.yaml").write_text(yaml.safe_dump({**GOOD, "models": ["Pop"], "datasets": data}))
+    found = read_specification("s.yaml", folder)
+    check(found)
+    waiting = missing(found, out)
+    assert [entry.label for entry, _ in waiting] == ["c 0.0", "c 1.5"] and needed_bytes(found, out) < 10_000
+    for entry, seed in waiting:
+        make(entry, seed, out)
+    assert missing(found, out) == []
+    records = [read_simulation_record(out / "data" / name / f"{name}.yaml") for name in ("c_0.0", "c_1.5")]
+    assert [(record["confounding"], record["videos"]) for record in records] == [(0.0, 40), (1.5, 40)]
+    (tmp_path / "uploads.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows[::-1]]) + "\n")
+    assert len(missing(found, out)) == 2  # another table
+    for wrong in ({"dataset": "sim"}, {"simulate": {"videos": 50}}):
+        Path("s.yaml").write_text(yaml.safe_dump({**GOOD, "datasets": [{"x": {**wrong, "uploads": "${REAL}"}}]}))
+        with pytest.raises(ConfigError, match=r"uploads: expected it beside simulate|--videos: expected none beside"):
+            read_specification("s.yaml", folder)
