@@ -1,7 +1,8 @@
 """Columns of metadata whose rows change, which filters read as :class:`~recbole_decm.serving.filters.Column`.
 
 Numbers, one a row, stand as they are: 8 bytes a row. Other cells, texts and lists, are kept once each, and a row has
-the place of its own: 4 bytes a row. Readers go on while one writer sets rows that no reader looks at.
+the place of its own: 4 bytes a row. Where about every row has its own text, 16 bytes a row tell them apart. Readers go
+on while one writer sets rows that no reader looks at.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import numpy as np
 
 from recbole_decm.serving.filters import Column, Match
 from recbole_decm.serving.store.rows import NUMBER, TEXT, cell
+from recbole_decm.serving.store.unique import Unique
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     **{"!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 }
 _SPARE = 4_096
 """Cells beyond twice the rows at which those of no row are swept out."""
+_MANY = 16_384
+"""Distinct texts from which on a column is looked at whether nearly each row has its own."""
 
 
 class Cells:
@@ -47,6 +51,14 @@ class Cells:
                     self._cells.append(key)
                 found[at] = place
         return found
+
+    def at(self, place: int) -> tuple[Any, ...]:
+        """The cell at a place."""
+        return self._cells[place]
+
+    def are_single(self) -> bool:
+        """Whether each has one value."""
+        return all(len(key) == 1 for key in self._cells)
 
     def taken(self, places: np.ndarray) -> Cells:
         """The cells at some places alone."""
@@ -104,6 +116,16 @@ class _CellsView(_View):
         return Match(yes[places], no[places])
 
 
+@dataclass(frozen=True)
+class _UniqueView(_View):
+    unique: Unique
+    count: int
+    text_of: Callable[[int], str]
+
+    def where(self, sign: str, wanted: Sequence[Any]) -> Match:
+        return self.unique.where(self.count, self.text_of, sign, wanted)
+
+
 class LiveColumn:
     """One column of a table.
 
@@ -116,34 +138,68 @@ class LiveColumn:
         self._numbers = np.full(capacity if kind == NUMBER else 0, np.nan)
         self._places = np.full(0 if kind == NUMBER else capacity, -1, np.int32)
         self._cells = None if kind == NUMBER else Cells(kind)
+        self._unique: Unique | None = None
+        self._look_at = _MANY
 
-    def set(self, rows: np.ndarray, values: Sequence[Any]) -> None:
-        """Set the cells of some rows from metadata's values, None where there is none."""
+    def set(self, rows: np.ndarray, values: Sequence[Any], read: Callable[[], Sequence[Any]]) -> None:
+        """Set the cells of some rows from metadata's values, None where there is none.
+
+        Args:
+            read: gives the values of all rows, these included.
+        """
+        if self._unique is not None:
+            cells = [cell(value, TEXT) for value in values]
+            if max(map(len, cells), default=0) <= 1:
+                self._unique.set(rows, [key[0] if key else None for key in cells])
+            else:  # lists have come
+                self._become_cells(read(), len(self._unique.hashes))
+                self._unique, self._look_at = None, 2**62
+            return
         if self._cells is None:
             try:
                 self._numbers[rows] = np.array(values, np.float64)
                 return
             except (TypeError, ValueError):  # lists have come
-                self._become_cells()
-        assert self._cells is not None
+                self._become_cells(read(), len(self._numbers))
+                return
         self._places[rows] = self._cells.places(values)
+        if self.kind == TEXT and len(self._cells) >= self._look_at:
+            self._look_at = 2 * len(self._cells)
+            if 2 * len(self._cells) > int((self._places >= 0).sum()) and self._cells.are_single():
+                self._become_unique()
 
-    def _become_cells(self) -> None:
-        cells = Cells(self.kind)
-        self._places = cells.places([None if value != value else value for value in self._numbers.tolist()])
-        self._cells = cells
+    def _become_cells(self, values: Sequence[Any], capacity: int) -> None:
+        cells, places = Cells(self.kind), np.full(capacity, -1, np.int32)
+        places[: len(values)] = cells.places(values)
+        self._places, self._cells = places, cells
 
-    def view(self, count: int) -> Any:
-        """The first rows, for filters."""
-        if self._cells is None:
+    def _become_unique(self) -> None:
+        assert self._cells is not None
+        unique, filled = Unique(len(self._places)), np.flatnonzero(self._places >= 0)
+        unique.set(filled, [self._cells.at(place)[0] for place in self._places[filled].tolist()])
+        self._unique = unique
+        self._places, self._cells = self._places[:0], Cells(self.kind)
+
+    def view(self, count: int, text_of: Callable[[int], str]) -> Any:
+        """The first rows, for filters.
+
+        Args:
+            text_of: the text of this column in a row that has one alone.
+        """
+        unique, cells, places = self._unique, self._cells, self._places
+        if unique is not None:
+            return _UniqueView(self.kind, unique, count, text_of)
+        if cells is None:
             return _NumbersView(self.kind, self._numbers[:count])
-        return _CellsView(self.kind, self._places[:count], self._cells)
+        return _CellsView(self.kind, places[:count], cells)
 
     def grown(self, capacity: int) -> LiveColumn:
         """A copy with room for more rows."""
         other = LiveColumn(self.kind, 0)
-        other._cells = self._cells
-        if self._cells is None:
+        other._cells, other._look_at = self._cells, self._look_at
+        if self._unique is not None:
+            other._unique = self._unique.grown(capacity)
+        elif self._cells is None:
             other._numbers = _grown(self._numbers, capacity, np.nan)
         else:
             other._places = _grown(self._places, capacity, -1)
@@ -160,7 +216,7 @@ class LiveColumn:
         places = np.where(alive, self._places[: len(alive)], -1)
         used = np.unique(places[places >= 0])
         other = LiveColumn(self.kind, 0)
-        other._cells = self._cells.taken(used)
+        other._cells, other._look_at = self._cells.taken(used), self._look_at
         other._places = np.full(len(self._places), -1, np.int32)
         other._places[: len(alive)] = np.where(places >= 0, np.searchsorted(used, places), -1)
         return other

@@ -1,4 +1,4 @@
-"""The rows of ids: 16 bytes an id, where a dictionary takes more than a hundred."""
+"""The rows of ids: 12 bytes an id, where a dictionary takes more than a hundred."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ class Keys:
     One writer; readers may be a change behind, and compare the id that stands at the row.
     """
 
-    def __init__(self, capacity: int):
-        self._hashes = np.zeros(capacity, np.int64)
-        empty = np.zeros(0, np.int64)
-        self._sorted: tuple[np.ndarray, np.ndarray, dict[str, int]] = (empty, empty, {})
+    def __init__(self) -> None:
+        self._sorted: tuple[np.ndarray, np.ndarray, dict[str, int]] = (np.zeros(0, np.int64), np.zeros(0, np.int32), {})
 
     def get(self, track: str, ids: Texts) -> int:
         """The row of an id, -1 where it has none.
@@ -33,7 +31,7 @@ class Keys:
         if row is not None:
             return row
         wanted, content = hash(track), track.encode()
-        at = int(np.searchsorted(hashes, wanted))
+        at = int(hashes.searchsorted(wanted))
         while at < len(hashes) and hashes[at] == wanted:
             if ids[int(rows[at])] == content:
                 return int(rows[at])
@@ -46,34 +44,31 @@ class Keys:
         if len(tracks) < 16:
             return np.array([self.get(track, ids) for track in tracks], np.int64)
         found = np.full(len(tracks), -1, np.int64)
-        wanted = np.fromiter(map(hash, tracks), np.int64, len(tracks))
-        at = np.searchsorted(hashes, wanted)
-        near = np.flatnonzero(hashes[np.minimum(at, len(hashes) - 1)] == wanted) if len(hashes) else at[:0]
-        if recent:
-            new = np.flatnonzero([track in recent for track in tracks])
-            near = np.union1d(near, new)
-        for place in near.tolist():
+        near = np.array([track in recent for track in tracks], bool)
+        if len(hashes):
+            wanted = np.fromiter(map(hash, tracks), np.int64, len(tracks))
+            near |= hashes[np.minimum(hashes.searchsorted(wanted), len(hashes) - 1)] == wanted
+        for place in np.flatnonzero(near).tolist():
             found[place] = self.get(tracks[place], ids)
         return found
 
-    def set(self, rows: np.ndarray, names: Sequence[str], alive: np.ndarray) -> None:
-        """Set the rows of some ids.
+    def change(self, gone: Sequence[str], names: Sequence[str], rows: np.ndarray, ids: Texts) -> None:
+        """Forget some ids, and set the rows of others; their ids stand there already."""
+        recent = self._sorted[2]
+        recent.update(dict.fromkeys(gone, -1))
+        recent.update(zip(names, rows.tolist(), strict=True))
+        if len(recent) > _RECENT + len(self._sorted[0]) // 4:
+            self.settle(ids)
 
-        Args:
-            alive: (n,) bool, which of the first n rows have an id, these included.
-        """
-        self._hashes[rows] = np.fromiter(map(hash, names), np.int64, len(names))
-        if len(names) + len(self._sorted[2]) > _RECENT + len(self._sorted[0]) // 4:
-            filled = np.flatnonzero(alive)
-            order = np.argsort(self._hashes[filled], kind="stable")
-            self._sorted = (self._hashes[filled[order]], filled[order], {})
-        else:
-            self._sorted[2].update(zip(names, rows.tolist(), strict=True))
-
-    def remove(self, names: Sequence[str]) -> None:
-        """Forget some ids."""
-        self._sorted[2].update(dict.fromkeys(names, -1))
-
-    def grow(self, capacity: int) -> None:
-        """Make room for more rows."""
-        self._hashes = np.concatenate([self._hashes, np.zeros(capacity - len(self._hashes), np.int64)])
+    def settle(self, ids: Texts) -> None:
+        """Sort what has changed among the rest, as after a catalogue was read."""
+        hashes, rows, recent = self._sorted
+        changed = np.fromiter(map(hash, recent), np.int64, len(recent))
+        places = np.fromiter(recent.values(), np.int32, len(recent))
+        kept = ~np.isin(hashes, changed)
+        suspects = np.flatnonzero(~kept)  # nearly all have changed; others share a hash with one that has
+        kept[suspects] = [ids[row].decode() not in recent for row in rows[suspects].tolist()]
+        hashes = np.concatenate([hashes[kept], changed[places >= 0]])
+        rows = np.concatenate([rows[kept], places[places >= 0]])
+        order = hashes.argsort(kind="stable")
+        self._sorted = (hashes[order], rows[order], {})

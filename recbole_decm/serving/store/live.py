@@ -269,7 +269,9 @@ class Live:
         artefact = self._opener(self.store, version)
         table = Table(artefact.dim, self.store.count())
         view = View(version, artefact, table, None if self._index is None else Nearby(table, self._index))
-        return view, self._apply(view, 0)
+        seen = self._apply(view, 0)
+        table.settle()
+        return view, seen
 
     def _apply(self, view: View, seen: int) -> int:
         """Bring a view up to the store's last change; its number."""

@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from recbole_decm.serving.filters import Filter
 from recbole_decm.serving.store.columns import LiveColumn
 from recbole_decm.serving.store.keys import Keys
+from recbole_decm.serving.store.rows import TEXT, cell
 from recbole_decm.serving.store.texts import Texts
 
 _ROOM = 65_536
@@ -52,6 +54,13 @@ class Snapshot:
         """Tracks."""
         return len(self.alive) - len(self.dead)
 
+    def _view(self, name: str, column: LiveColumn) -> Any:
+        def text_of(row: int) -> str:
+            found = cell(json.loads(self.metadata[row] or b"{}").get(name), TEXT)
+            return found[0] if found else ""
+
+        return column.view(len(self.alive), text_of)
+
     def mask(self, where: Filter) -> np.ndarray:
         """(n,) bool, the rows that are tracks and match a filter.
 
@@ -60,7 +69,7 @@ class Snapshot:
         """
         found = self.masks.get(where.text)
         if found is None:
-            views = {name: column.view(len(self.alive)) for name, column in self.columns.items()}
+            views = {name: self._view(name, column) for name, column in self.columns.items()}
             found = where.mask(views) & self.alive
             if len(self.masks) < _MASKS:
                 self.masks[where.text] = found
@@ -78,7 +87,7 @@ class Table:
         capacity = room + room // 8 + _ROOM
         self._vectors = np.empty((capacity, dim), np.float32)
         self._born = np.zeros(capacity, np.int32)
-        self._keys = Keys(capacity)
+        self._keys = Keys()
         self._free: deque[tuple[int, int]] = deque()  # (first generation without it, row)
         self._readers: dict[int, int] = {}
         self._gate = threading.Lock()
@@ -158,11 +167,15 @@ class Table:
             columns=columns,
             born=self._born[:count],
         )
-        self._keys.remove([track for track, text in zip(ids, metadata, strict=True) if text is None])
-        self._keys.set(rows, names, alive)
+        removed = [track for track, text in zip(ids, metadata, strict=True) if text is None]
+        self._keys.change(removed, names, rows, after.ids)
         self._free.extend((after.generation, row) for row in gone.tolist())
         with self._gate:
             self.now = after
+
+    def settle(self) -> None:
+        """Put what was needed for the changes of a whole catalogue away."""
+        self._keys.settle(self.now.ids)
 
     def _columns(
         self, now: Snapshot, rows: np.ndarray, texts: list[str], kinds: Mapping[str, str], alive: np.ndarray
@@ -172,7 +185,8 @@ class Table:
         for name in kinds.keys() - columns.keys():
             columns[name] = LiveColumn(kinds[name], len(self._vectors))
         for name, column in columns.items():
-            column.set(rows, [record.get(name) for record in records])
+            values = [record.get(name) for record in records]
+            column.set(rows, values, lambda name=name: _values(name, now.metadata, len(alive)))  # type: ignore[misc]
             columns[name] = column.swept(alive)
         return columns
 
@@ -194,7 +208,6 @@ class Table:
         vectors = np.empty((capacity, self._vectors.shape[1]), np.float32)
         vectors[: len(now.alive)] = now.vectors
         self._vectors, self._born = vectors, np.concatenate([now.born, np.zeros(capacity - len(now.born), np.int32)])
-        self._keys.grow(capacity)
         grown = replace(
             now,
             vectors=vectors[: len(now.alive)],
@@ -205,3 +218,8 @@ class Table:
         )
         with self._gate:
             self.now = grown
+
+
+def _values(name: str, metadata: Texts, count: int) -> list[Any]:
+    """The values of a column in the first rows."""
+    return [json.loads(metadata[row] or b"{}").get(name) for row in range(count)]
