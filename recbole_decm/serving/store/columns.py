@@ -43,6 +43,14 @@ class Cells:
         """(n,) int32 places of some values' cells, which get one where they are new; -1 for missing values."""
         found, places, kind = np.full(len(values), -1, np.int32), self._places, self.kind
         for at, value in enumerate(values):
+            if type(value) is list:  # most lists are there as they are
+                try:
+                    place = places.get(tuple(value))
+                except TypeError:  # lists in it
+                    place = None
+                if place is not None:
+                    found[at] = place
+                    continue
             key = (value,) if type(value) is str and value and kind == TEXT else cell(value, kind)
             if key:
                 place = places.get(key)
@@ -148,9 +156,10 @@ class LiveColumn:
             read: gives the values of all rows, these included.
         """
         if self._unique is not None:
-            cells = [cell(value, TEXT) for value in values]
-            if max(map(len, cells), default=0) <= 1:
-                self._unique.set(rows, [key[0] if key else None for key in cells])
+            if {*map(type, values)} <= {str, type(None)}:
+                self._unique.set(rows, [value or None for value in values])
+            elif all(len(cell(value, TEXT)) <= 1 for value in values):
+                self._unique.set(rows, [next(iter(cell(value, TEXT)), None) for value in values])
             else:  # lists have come
                 self._become_cells(read(), len(self._unique.hashes))
                 self._unique, self._look_at = None, 2**62
