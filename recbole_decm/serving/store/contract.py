@@ -85,7 +85,8 @@ class Store(Protocol):
         """Add tracks, or replace those of the same ids, all or none.
 
         Args:
-            vectors: a version, and the (M, E) vectors that it gives them, kept beside them.
+            vectors: a version, and the (M, E) vectors that it gives them, kept beside them. The features are taken as
+                made by what makes this version's.
 
         Raises:
             DataError: an id, a feature or a value of metadata that cannot be kept.

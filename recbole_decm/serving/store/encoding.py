@@ -25,7 +25,10 @@ def encoded(artefact: Artefact, features: Mapping[str, np.ndarray], records: Seq
     Raises:
         DataError: the artefact cannot encode these features, or makes vectors of them that are not finite.
     """
-    own = {name: values for name, values in features.items() if name in artefact.manifest.track_fields}
+    own = {
+        name: features[name] if name in features else np.full((len(records), width), np.nan, np.float32)
+        for name, width in artefact.manifest.track_fields.items()
+    }
     vectors = np.asarray(artefact.track_vectors(own, [genres_of(record) for record in records]), np.float32)
     if not np.isfinite(vectors).all():
         raise DataError("tracks: expected features whose vectors are finite, found others.")

@@ -68,6 +68,10 @@ class Kept:
         """Write a version, in the place of one of the same id; its number."""
         raise NotImplementedError
 
+    def _fields(self, number: int) -> dict[str, dict[str, Any]]:
+        """What a version reads (:attr:`~recbole_decm.serving.store.versions.Encoders.fields`)."""
+        raise NotImplementedError
+
     def _numbered(self) -> dict[str, tuple[int, Version]]:
         """Versions by id with their numbers, the oldest first."""
         raise NotImplementedError
@@ -81,10 +85,10 @@ class Kept:
 
     # --- what follows from it ---------------------------------------------------------------------------------------
     def put(self, tracks: Tracks, vectors: tuple[str, np.ndarray] | None = None) -> Written:
-        rows = Rows.of(tracks)
         with self._writing():
             given = None if vectors is None else (self._number(vectors[0]), vectors[1])
-            return self._put(rows, given)
+            cards = None if given is None else {name: part["card"] for name, part in self._fields(given[0]).items()}
+            return self._put(Rows.of(tracks, cards), given)
 
     def _put(self, rows: Rows, vectors: tuple[int, np.ndarray] | None) -> Written:
         kinds = new_kinds(rows.ids, rows.records, self._kinds())
@@ -120,7 +124,7 @@ class Kept:
 
     def publish(self, artefact: Artefact, replace: bool = False) -> None:
         encoders = Encoders.of(artefact)
-        rows = Rows.of(artefact.tracks)
+        rows = Rows.of(artefact.tracks, encoders.cards)
         vectors = np.asarray(artefact.vectors, np.float32)
         with self._writing():
             if replace:

@@ -173,6 +173,9 @@ class PostgresStore(Kept):
             self._do("INSERT INTO decm_files VALUES (%s, %s, %b)", number, name, content)
         return int(number)
 
+    def _fields(self, number: int) -> dict[str, dict[str, Any]]:
+        return json.loads(self._value("SELECT fields FROM decm_versions WHERE number = %s", number))
+
     def _numbered(self) -> dict[str, tuple[int, Version]]:
         query = (
             "SELECT id, number, published, number IS NOT DISTINCT FROM (SELECT active FROM decm_state) "

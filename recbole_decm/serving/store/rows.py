@@ -27,7 +27,8 @@ class Rows:
     """Tracks as a database keeps them, n of each.
 
     Attributes:
-        layout: JSON of field -> F, in the order in which a row's ``features`` hold the fields, float32 each.
+        layout: JSON of field -> its ``width`` F and the ``card`` of what made it, None where that is not known; in the
+            order in which a row's ``features`` hold the fields, float32 each.
         records: the metadata; metadata: the same as JSON.
     """
 
@@ -38,8 +39,11 @@ class Rows:
     metadata: list[str]
 
     @classmethod
-    def of(cls, tracks: Tracks) -> Rows:
+    def of(cls, tracks: Tracks, cards: Mapping[str, Any] | None = None) -> Rows:
         """Check and pack tracks.
+
+        Args:
+            cards: field -> what made its features, as plain values.
 
         Raises:
             DataError: an id that is empty, long, given twice or has characters no database keeps; features of another
@@ -57,7 +61,10 @@ class Rows:
             raise DataError(f"tracks: expected metadata of {len(ids)} tracks, found {len(records)}.")
         return cls(
             ids=ids,
-            layout=json.dumps({name: values.shape[1] for name, values in fields.items()}),
+            layout=json.dumps(
+                {name: {"width": part.shape[1], "card": (cards or {}).get(name)} for name, part in fields.items()},
+                sort_keys=True,
+            ),
             features=[content[at * size : (at + 1) * size] for at in range(len(ids))],
             records=records,
             metadata=[_as_json(track, record) for track, record in zip(ids, records, strict=True)],
@@ -245,7 +252,7 @@ def unpacked(layouts: Sequence[str], contents: Sequence[bytes]) -> dict[str, np.
     """Rows' features as matrices: field -> (n, F) float32, NaN where a row has no such field.
 
     Args:
-        layouts: JSON of field -> F, of each row; contents: the bytes.
+        layouts: of each row, as :attr:`Rows.layout`; contents: the bytes.
 
     Raises:
         DataError: rows of one field have several widths, as after a new extractor.
@@ -255,7 +262,7 @@ def unpacked(layouts: Sequence[str], contents: Sequence[bytes]) -> dict[str, np.
     for row, layout in enumerate(layouts):
         of_layout.setdefault(layout, []).append(row)
     for layout, rows in of_layout.items():
-        widths = json.loads(layout)
+        widths = {name: int(part["width"]) for name, part in json.loads(layout).items()}
         block = np.frombuffer(b"".join([contents[row] for row in rows]), np.float32).reshape(len(rows), -1)
         start = 0
         for name, width in widths.items():

@@ -185,6 +185,9 @@ class SQLiteStore(Kept):
         self._base.executemany("INSERT INTO files VALUES (?, ?, ?)", files)
         return int(number)
 
+    def _fields(self, number: int) -> dict[str, dict[str, Any]]:
+        return json.loads(self._value("SELECT fields FROM versions WHERE number = ?", number))
+
     def _numbered(self) -> dict[str, tuple[int, Version]]:
         query = "SELECT id, number, published, number IS (SELECT active FROM state) FROM versions ORDER BY number"
         return {name: (number, Version(name, at, bool(active))) for name, number, at, active in self._all(query)}

@@ -134,3 +134,25 @@ def test_another_handle_sees_each_change(store, url):
         assert store.get("a") is None
     finally:
         other.close()
+
+
+CARD = {"extractor": "a", "version": 1, "sampling": {"rate": 8}, "window": "mean", "dimension": 6, "licence": "MIT"}
+
+
+def made_by(name: str, **card) -> object:
+    """An artefact that says how its features are made."""
+    made = artefact(name, count=2)
+    made.manifest.features = {"format_version": 1, "fields": {"acoustic": {**CARD, **card}}}
+    return made
+
+
+def test_an_artefact_whose_features_something_else_makes_is_refused(store):
+    store.publish(made_by("one"))
+    store.put(tracks(["own"], 7), ("one", np.zeros((1, 4))))
+    store.publish(made_by("two", licence="other"))  # no number depends on it
+    with pytest.raises(DataError, match=r"made as its own, found sampling rate: 16, 8 \(its own first\).*--replace"):
+        store.publish(made_by("three", sampling={"rate": 16}))
+    assert [version.id for version in store.versions()] == ["one", "two"]
+    store.publish(artefact("four"))  # it does not say
+    store.publish(made_by("three", sampling={"rate": 16}), replace=True)
+    assert store.get("own") is None
