@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": ("recbole_decm.cli.evaluate", "evaluate_command", "Metrics of a checkpoint."),
     "recommend": ("recbole_decm.cli.recommend", "recommend_command", "The top tracks for many videos, as a table."),
     "embed": ("recbole_decm.cli.embed", "embed_command", "The vectors of tracks and videos as .npy."),
+    "export": ("recbole_decm.cli.export", "export_command", "A checkpoint as a folder that serves without torch."),
     "publish": ("recbole_decm.cli.publish", "publish_command", "Make an artefact a version of a served catalogue."),
     "audit": ("recbole_decm.cli.audit", "audit_command", "Does the adjustment of a checkpoint do anything?"),
     "teacher-sweep": (

@@ -54,7 +54,7 @@ class FeatureMatrix:
         """Vectors of some ids: (B,) int64 -> (B, F) float32 on the device of ``values``."""
         rows = self.row_of_id[ids.to(self.row_of_id.device)]
         if self.file is not None:
-            return self.file.take(rows).float()
+            return torch.from_numpy(self.file.take(rows.numpy())).float()
         return self.values.index_select(0, rows.to(self.values.device)).float()
 
     def lookup_on(self, device: torch.device | str, ids: torch.Tensor) -> torch.Tensor:

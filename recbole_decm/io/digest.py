@@ -1,15 +1,12 @@
-"""Digests: short keys that tell one value, file, folder or set of weights from another."""
+"""Digests: short keys that tell one value, file or folder from another."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 _BLOCK = 1 << 24
 DATA_SUFFIXES = (".inter", ".user", ".item", ".npy", ".candidates", ".kg", ".link", ".net")
@@ -44,19 +41,4 @@ def of_files(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
-    return str(digest.hexdigest())
-
-
-def of_tensors(named: Mapping[str, Tensor], start: bytes = b"") -> str:
-    """Of tensors by name, bit by bit, on whatever device and in whatever order they are.
-
-    Args:
-        start: what else the key depends on.
-    """
-    import torch  # here, so that what digests files and values does without it
-
-    digest = new_digest(start)
-    for name in sorted(named):
-        digest.update(name.encode())
-        digest.update(named[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return str(digest.hexdigest())

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from recbole_decm.errors import DataError
 
@@ -49,7 +48,7 @@ class FileRows:
         self._read([[block.data.cast("B")]], [self._start + start * self._row_bytes], block.nbytes)
         return block
 
-    def take(self, rows: torch.Tensor) -> torch.Tensor:
+    def take(self, rows: np.ndarray) -> np.ndarray:
         """Some rows in any order, (B,) int64 -> (B, F) of the file's type.
 
         Raises:
@@ -57,11 +56,11 @@ class FileRows:
         """
         block = np.empty((len(rows), self.shape[1]), self.dtype)
         if not len(rows):  # a process's share of a batch can be empty
-            return torch.from_numpy(block)
+            return block
         bytes_of, size = block.data.cast("B"), self._row_bytes
         places = [[bytes_of[at : at + size]] for at in range(0, block.nbytes, size)]
-        self._read(places, (self._start + rows.numpy() * size).tolist(), block.nbytes)
-        return torch.from_numpy(block)
+        self._read(places, (self._start + rows * size).tolist(), block.nbytes)
+        return block
 
     def _read(self, places: list[list[memoryview]], offsets: list[int], expected: int) -> None:
         try:

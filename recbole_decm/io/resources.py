@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from recbole_decm.errors import ResourceError
 
-if TYPE_CHECKING:
-    import torch
 
-
-def free_memory(device: torch.device | str = "cpu") -> int:
-    """Bytes that can be allocated on a device without swapping."""
-    if str(device).startswith("cuda"):
-        import torch  # here, so that what needs no device does without it
-
-        return int(torch.cuda.mem_get_info(device)[0])
+def free_memory() -> int:
+    """Bytes that can be allocated without swapping."""
     return int(psutil.virtual_memory().available)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.digest import of_tensors
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.media.cards import Card
 from recbole_decm.media.extractor import Extractor, Sampling, sampled
 from recbole_decm.media.optional import require

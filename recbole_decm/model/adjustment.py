@@ -87,6 +87,10 @@ class Adjustment:
     # --- ranking and serving --------------------------------------------------------------------------------------
     def key(self, track: Tensor, tracks: Tensor) -> Tensor:
         """The track's side of the score: (N, D) latent vectors and (N,) ids -> (N, E)."""
+        return self.key_of(track, None)
+
+    def key_of(self, track: Tensor, genres: Tensor | None) -> Tensor:
+        """The same of tracks of any catalogue: (N, D) latent vectors, (N, K) genres where they are read -> (N, E)."""
         return track
 
     def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
@@ -155,6 +159,9 @@ class _Adjusted(Adjustment):
     def _genres(self, tracks: Tensor) -> Tensor | None:
         return None if self._confounder.genres is None else self._confounder.genres[tracks]
 
+    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
+        return self.key_of(track, self._genres(tracks))
+
     def priors(self, videos: int, uploaders: Tensor | None) -> Tensor:
         mean = self._confounder.prior_mean
         return inference_priors(self._choice, mean, mean.expand(videos, -1) if uploaders is None else uploaders)
@@ -178,7 +185,7 @@ class FoldedPrior(_Adjusted):
     def fused(self, track: Tensor, videos: Tensor) -> Tensor:
         return self._confounder.fusion(track, self._training_priors(self._confounder, videos)[0])
 
-    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
+    def key_of(self, track: Tensor, genres: Tensor | None) -> Tensor:
         return self._confounder.fusion(track, self.priors(1, None)[0])
 
     def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
@@ -190,8 +197,8 @@ class QueryPrior(_Adjusted):
 
     fuses = False
 
-    def key(self, track: Tensor, tracks: Tensor) -> Tensor:
-        return self._fusion.key(track, self._genres(tracks))
+    def key_of(self, track: Tensor, genres: Tensor | None) -> Tensor:
+        return self._fusion.key(track, genres)
 
     def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         return self._fusion.query(video, self.priors(len(video), uploaders))

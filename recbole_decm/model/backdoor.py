@@ -143,4 +143,4 @@ class ConfounderFusion(nn.Module):
     def key(self, music: Tensor, genres: Tensor | None = None) -> Tensor:
         """The music's side of the score, (N, D) -> (N, D + 1)."""
         fused = music @ self.linear.weight[:, music.shape[1] :].T
-        return torch.cat([fused, music.new_ones(len(music), 1)], dim=1)
+        return torch.cat([fused, torch.ones_like(music[:, :1])], dim=1)

@@ -13,7 +13,7 @@ import torch
 
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.digest import of_tensors
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving import index as indexes
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.resources import free_memory
+from recbole_decm.io import resources
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving.adjusted import adjusted_top_k
 from recbole_decm.serving.search import MUSIC_BLOCK, VIDEO_BLOCK, top_k
@@ -42,6 +42,11 @@ def _checked(model: CMVAE, uploaders: Tensor | None) -> Tensor | None:
             "found uploader. Give them with --uploaders, or rank under another prior: --inference_prior=uniform."
         )
     return None if uploaders is None else uploaders.to(model.device)
+
+
+def free_memory(device: torch.device | str) -> int:
+    """Bytes that can be allocated on a device without swapping."""
+    return int(torch.cuda.mem_get_info(device)[0]) if torch.device(device).type == "cuda" else resources.free_memory()
 
 
 class CatalogueVectors:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from recbole_decm.errors import DistributedError
-from recbole_decm.io.digest import of_tensors
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.parallel.batch_norm import normalise_globally
 from recbole_decm.parallel.share import Share
 from recbole_decm.training.collector import MatchingCollector

@@ -23,7 +23,8 @@ from recbole_decm.config.refusals import check_values
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
-from recbole_decm.io.digest import of_files, of_tensors, of_values
+from recbole_decm.io.digest import of_files, of_values
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.io.write import make_folder, take, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch

@@ -12,7 +12,7 @@ import torch
 from helpers.running import make_config
 from torch import nn
 
-from recbole_decm.io.digest import of_tensors
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.parallel import group
 from recbole_decm.parallel.batch_norm import GlobalBatchNorm, normalise_globally
 from recbole_decm.parallel.share import global_moments

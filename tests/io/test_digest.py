@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recbole_decm.io.digest import of_files, of_tensors, of_values
+from recbole_decm.io.digest import of_files, of_values
+from recbole_decm.io.weights import of_tensors
 
 WEIGHTS = {"b.weight": torch.arange(6.0).reshape(2, 3), "a": torch.tensor(3)}
 

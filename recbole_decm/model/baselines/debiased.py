@@ -182,7 +182,12 @@ class ExpectedGroup(Adjustment):
 
     def key(self, track: Tensor, tracks: Tensor) -> Tensor:
         """The track's side of the score, (N, D) -> (N, D + 1)."""
-        return self._model.interaction.key(track, self._model.genres[tracks])
+        return self.key_of(track, self._model.genres[tracks])
+
+    def key_of(self, track: Tensor, genres: Tensor | None) -> Tensor:
+        """The same of tracks of any catalogue, (N, D) and (N, K) genres -> (N, D + 1)."""
+        assert genres is not None
+        return self._model.interaction.key(track, genres)
 
     def query(self, video: Tensor, uploaders: Tensor | None) -> Tensor:
         """The video's side of the score, (B, D) -> (B, D + 1)."""

@@ -38,7 +38,7 @@ class GroupInteraction(nn.Module):
     def query(self, video: Tensor, groups: Tensor) -> Tensor:
         """The video's side, [z_v + M(d, v), 1]: (B, D) and (B, K) or (K,) -> (B, D + 1)."""
         both = video + self.group_representation(video, groups)
-        return torch.cat([both, video.new_ones(len(video), 1)], dim=1)
+        return torch.cat([both, torch.ones_like(video[:, :1])], dim=1)
 
     def key(self, music: Tensor, genres: Tensor) -> Tensor:
         """The music's side, [z_m + h_m, z_m . h_m]: (N, D) and (N, K) genre distributions -> (N, D + 1)."""

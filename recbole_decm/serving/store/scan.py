@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recbole_decm.serving.best import best
 from recbole_decm.serving.filters import Filter
 from recbole_decm.serving.store.table import Snapshot
 
-_STRIPES = 64
 _NARROW = 16
 """Where a filter leaves less than one in so many tracks, they are gathered, and the others not multiplied with."""
 _SCORES = 8_000_000
@@ -85,24 +85,3 @@ def hits_of(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | No
         kept = [at for at, track in enumerate(ids) if track not in left_out][: want.k]
         ids, scores, chosen = [ids[at] for at in kept], scores[kept], chosen[kept]
     return Hits(ids, scores, now.vectors[chosen], [now.metadata[row] for row in chosen.tolist()])
-
-
-def best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Places of the k largest of (n,) scores, the largest first, of equal ones the first place first; none of -inf.
-
-    The k-th largest of the maxima of disjoint sets is at most the k-th largest of all, so only scores from there on are
-    sorted. The sets are stripes, whose maxima take one pass of vector instructions.
-
-    Examples:
-        >>> best(np.array([1.0, 3.0, 2.0, 3.0, -np.inf]), 4).tolist()
-        [1, 3, 2, 0]
-    """
-    count, least = len(scores), -np.inf
-    width = count // _STRIPES
-    if width > 4 * k:
-        maxima = scores[: width * _STRIPES].reshape(_STRIPES, width).max(axis=0)
-        least = np.partition(maxima, width - k)[width - k]
-    elif count > 4 * k:
-        least = np.partition(scores, count - k)[count - k]
-    places = np.flatnonzero(scores > least if least == -np.inf else scores >= least)
-    return places[np.argsort(-scores[places], kind="stable")[:k]]
