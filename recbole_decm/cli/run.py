@@ -16,8 +16,8 @@ USAGE = """usage: python run_recbole.py --model=NAME --dataset=NAME [--config_fi
 Trains and tests a model, DecCM on the shipped data set 'sim' by default. Every key of properties/overall.yaml and of
 properties/model/NAME.yaml can be given as --key=value; --result_file=PATH writes the results as JSON; --debug shows
 tracebacks; --nproc=N trains in N processes, as torchrun does (docs/distributed.md). Models: DecCM, DecCMPlus,
-DecCMTeacher, CMVAE, the baselines Ridge, CCA, Cosine, NearestVideos, IPW, PDA and DecRS, RecBole's own (Pop, BPR,
-LightGCN, MultiVAE, FM, DeepFM, DSSM, ...), and your own as package.module:Class (docs/extending.md).
+DecCMTeacher, CMVAE, the baselines of docs/baselines.md (Ridge, CCA, NearestVideos, IPW, VMNet, ...), RecBole's own
+(Pop, BPR, LightGCN, MultiVAE, FM, DeepFM, DSSM, ...), and your own as package.module:Class (docs/extending.md).
 """
 
 

@@ -280,6 +280,7 @@ class DecCMConfig(Config):
             content=content,
             context=not content and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE),
             prior=prior,
+            uploader=getattr(model, "uses_uploader", False),
             tables=not model.__module__.startswith(("recbole.", "recbole_decm.")),
             genre=genre or (prior and self["uploader_prior"] == "train") or getattr(model, "uses_genre", False),
         )

@@ -27,6 +27,11 @@ BASELINES = {
     "IPW": "recbole_decm.model.baselines.debiased",
     "PDA": "recbole_decm.model.baselines.debiased",
     "DecRS": "recbole_decm.model.baselines.debiased",
+    "ContrastiveTowers": "recbole_decm.model.baselines.rivals",
+    "VMNet": "recbole_decm.model.baselines.rivals",
+    "ControlMVR": "recbole_decm.model.baselines.rivals",
+    "GenreBalanced": "recbole_decm.model.baselines.rivals",
+    "UploaderOffset": "recbole_decm.model.baselines.rivals",
 }
 MODELS = {
     "DecCM": "recbole_decm.model.decm",

@@ -86,6 +86,7 @@ class DecCMDataset(FoldedDataset):
             genres=self.genre_membership if self.needs_genre else None,
             genre_names=self.genre_names,
             pairs=(self.inter_feat[fields[0]], self.inter_feat[fields[1]]),
+            uploaders=self._uploader_of_video() if self.config.needs.uploader else None,
             id_fields=fields,
         )
 
@@ -148,7 +149,16 @@ class DecCMDataset(FoldedDataset):
         return full, others if self.config["prior_leave_one_out"] else full
 
     def _uploader_of_video(self):
-        """(n_videos,) int64 number of the uploader of each video id; 0 for the padding."""
+        """(n_videos,) int64 number of the uploader of each video id; 0 for the padding.
+
+        Raises:
+            DataError: ``.user`` names none.
+        """
+        if self.uploader_field not in self._tokens:
+            raise DataError(
+                f"{self.dataset_path}: expected '{self.uploader_field}:token' in .user for {self.config['model']}, "
+                "found none."
+            )
         tokens, uploaders = self._tokens[self.uploader_field]
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.uid_field][1:])
         return np.concatenate([[0], priors.number_uploaders(uploaders)[rows] + 1])

@@ -21,6 +21,7 @@ class Needs:
         context: content vectors as numeric fields, for one of RecBole's context-aware models.
         prior: the uploaders' genre preferences.
         genre: the genres of the tracks.
+        uploader: who uploaded each video.
         tables: further tables and weights, for a model from elsewhere; neither our models nor RecBole's that run here
             read any.
     """
@@ -30,6 +31,7 @@ class Needs:
     prior: bool = False
     genre: bool = False
     tables: bool = False
+    uploader: bool = False
 
 
 def feature_fields(config: Any) -> tuple[list[str], list[str]]:
@@ -53,6 +55,8 @@ class ModelInputs:
         genres: (n_tracks, K) float32, the genres of each track as a distribution; None for a model that reads none.
         genre_names: the K genre groups, in the order of the columns; empty where they are not known.
         pairs: ids of the training pairs, (n,) videos and (n,) tracks; None where a model only ranks.
+        uploaders: (n_videos,) int64, the number of each video's uploader from 1 on, 0 for the padding; None for a model
+            that does not ask.
         id_fields: what a batch calls the ids of its videos and of its tracks.
     """
 
@@ -65,6 +69,7 @@ class ModelInputs:
     genres: np.ndarray | None = None
     genre_names: tuple[str, ...] = ()
     pairs: tuple[Tensor, Tensor] | None = None
+    uploaders: np.ndarray | None = None
     id_fields: tuple[str, str] = ("video_id", "music_id")
 
     @classmethod

@@ -22,6 +22,7 @@ from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.interaction import Interaction
 from recbole.data.utils import _create_sampler, get_dataloader
 
+from recbole_decm.data.balance import balanced_chances
 from recbole_decm.data.candidates import IdLists, draw_negatives, read_candidates
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.extra_tests import read_extra_test
@@ -32,11 +33,14 @@ from recbole_decm.io.atomic import Format
 class PairLoader:
     """Shuffled batches of matched (video, music) id pairs; negatives are the other tracks of the batch.
 
+    Args:
+        chances: (n,) of sum 1, how often each pair is drawn, with replacement; None takes every pair once an epoch.
+
     Attributes:
         generator: source of the shuffles; part of a checkpoint.
     """
 
-    def __init__(self, config, dataset: DecCMDataset, shuffle: bool = True):
+    def __init__(self, config, dataset: DecCMDataset, shuffle: bool = True, chances: np.ndarray | None = None):
         self.dataset = self._dataset = dataset
         self.shuffle = shuffle
         self.step = config["train_batch_size"]
@@ -44,6 +48,7 @@ class PairLoader:
             raise ConfigError(f"train_batch_size: expected an integer of at least 2, found {self.step!r}.")
         self.fields = (dataset.uid_field, dataset.iid_field)
         self.pairs = torch.stack([dataset.inter_feat[field] for field in self.fields])
+        self.ends = None if chances is None else np.cumsum(chances)
         self.generator = torch.Generator().manual_seed(config["seed"])
         self.sampler = SimpleNamespace(set_epoch=lambda epoch: None)
 
@@ -53,11 +58,17 @@ class PairLoader:
         return full + (rest > 1)
 
     def __iter__(self):
-        count = self.pairs.shape[1]
-        order = torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
+        order = self._order(self.pairs.shape[1])
         for batch in range(len(self)):
             videos, music = self.pairs[:, order[batch * self.step : (batch + 1) * self.step]]
             yield Interaction({self.fields[0]: videos, self.fields[1]: music})
+
+    def _order(self, count: int) -> torch.Tensor:
+        """(n,) which pair comes when."""
+        if self.ends is not None:
+            drawn = torch.rand(count, generator=self.generator, dtype=torch.float64).numpy() * self.ends[-1]
+            return torch.from_numpy(np.searchsorted(self.ends, drawn, side="right"))
+        return torch.randperm(count, generator=self.generator) if self.shuffle else torch.arange(count)
 
 
 class RankingLoader:
@@ -239,7 +250,11 @@ def evaluation_loader(config, dataset: DecCMDataset, seen: list[DecCMDataset], p
 def train_loader(config, dataset: DecCMDataset, splits: list[DecCMDataset]):
     """Our pair loader for our models, RecBole's loader with its negative sampler for the others."""
     if dataset.for_matching:
-        return PairLoader(config, dataset, shuffle=config["shuffle"])
+        chances = None
+        if getattr(config.model_class, "samples_by_genre", False):
+            of_pairs = dataset.genre_membership[dataset.inter_feat[dataset.iid_field].numpy()]
+            chances = balanced_chances(of_pairs, config["balance_power"])
+        return PairLoader(config, dataset, config["shuffle"], chances)
     sampling = config["train_neg_sample_args"]
     if sampling["distribution"] == "popularity":  # RecBole would count the choices of all splits
         splits = [dataset] * len(splits)

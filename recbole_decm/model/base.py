@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,8 @@ class ContentModel(DotProductScores, ContextRecommender):
 
     Attributes:
         uses_uploader_prior, uses_genre: what a data set has to bring for it.
+        uses_uploader: whether it learns of who uploaded a video.
+        samples_by_genre: whether training pairs are drawn by the genres of their tracks (``balance_power``).
         takes_teacher: whether a teacher can guide its training.
         fitted_once: whether it is fitted in one step (:meth:`fit_once`) instead of epochs of gradients.
         ranks_new_videos: whether it has vectors for videos that no data set holds.
@@ -38,6 +41,8 @@ class ContentModel(DotProductScores, ContextRecommender):
     uses_content: ClassVar[bool] = True
     uses_uploader_prior: ClassVar[bool] = False
     uses_genre: ClassVar[bool] = False
+    uses_uploader: ClassVar[bool] = False
+    samples_by_genre: ClassVar[bool] = False
     takes_teacher: ClassVar[bool] = False
     fitted_once: ClassVar[bool] = False
     ranks_new_videos: ClassVar[bool] = False
@@ -62,6 +67,9 @@ class ContentModel(DotProductScores, ContextRecommender):
     def ranks_by_popularity(cls, settings: Any) -> bool:
         """Whether a model of these settings ranks by the training pairs of each track, too."""
         return False
+
+    def take_shapes(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the sizes of those of a checkpoint's parameters that the data set tells; here there are none."""
 
     def catalogue_vectors(self) -> Tensor:
         """(n_tracks, E) vectors of all tracks."""

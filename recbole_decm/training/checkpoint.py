@@ -22,6 +22,7 @@ import torch
 from recbole_decm.config.keys import UNTOLD
 from recbole_decm.errors import CheckpointError
 from recbole_decm.io.write import replacing
+from recbole_decm.model.base import ContentModel
 from recbole_decm.model.towers import take_standardisation
 
 FORMAT = "recbole-decm"
@@ -274,6 +275,8 @@ def load_weights(model: torch.nn.Module, state_dict: dict[str, torch.Tensor], pa
         CheckpointError: names the first parameters that are missing, unexpected or of another shape.
     """
     take_standardisation(model, state_dict)
+    if isinstance(model, ContentModel):
+        model.take_shapes(state_dict)
     own = model.state_dict()
     problems = [f"{name} is missing" for name in own if name not in state_dict]
     problems += [f"{name} is not expected" for name in state_dict if name not in own]

@@ -132,6 +132,7 @@ def test_the_named_ones_are_there():
         "leave-one-out",
         "muvi",
         "quick",
+        "rivals",
         "sim",
     ]
 

@@ -27,6 +27,7 @@ VALUES = {
 OURS = [*MODELS, "PDA-pd"]
 RECBOLE = ["Pop", "ItemKNN", "BPR", "NeuMF", "LightGCN", "MultiVAE", "EASE", "FM", "DSSM"]
 NEW = {"DecCM", "DecCMPlus", "DecCMTeacher", "CMVAE", "IPW", "PDA", "PDA-pd", "DecRS"}
+NEW |= {"ContrastiveTowers", "VMNet", "ControlMVR", "GenreBalanced", "UploaderOffset"}
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,8 @@ def test_bad_files_of_videos(kind, message, trained, uploads, capsys):
         (
             "pop",
             ["--videos=a.npy"],
-            "of DecCM, DecCMPlus, DecCMTeacher, CMVAE, IPW, PDA, DecRS, which rank tracks for new videos",
+            "of DecCM, DecCMPlus, DecCMTeacher, CMVAE, IPW, PDA, DecRS, ContrastiveTowers, VMNet, ControlMVR, "
+            "GenreBalanced, UploaderOffset, which rank tracks for new videos",
         ),
         ("plain", ["--k=41"], "--k: expected a whole number from 1 to 40, the tracks, found 41"),
         ("exact", ["--index=hnsw"], "sums probabilities over the groups, which is no dot product, found hnsw"),

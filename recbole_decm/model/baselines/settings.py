@@ -87,3 +87,40 @@ class DecRSSettings(MatcherSettings):
             "probability for each group."
         )
     )
+
+
+@dataclass(frozen=True, config=STRICT)
+class VMNetSettings(MatcherSettings):
+    """Hyper-parameters of VM-NET."""
+
+    structure_weight: float = Field(
+        ge=0, description="Weight of the soft structure within each modality; 0 leaves the ranking alone."
+    )
+    structure_rows: int = Field(ge=2, description="Other rows of the batch that an anchor's structure is told by.")
+
+
+@dataclass(frozen=True, config=STRICT)
+class ControlMVRSettings(MatcherSettings):
+    """Hyper-parameters of supervised contrastive learning with genre labels."""
+
+    genre_weight: float = Field(ge=0, description="Weight of the contrast of genres.")
+    control: float = Field(
+        ge=0, le=1, description="Part of the genre vector in what is ranked by; 0 ranks by the pairs' vector alone."
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class GenreBalancedSettings(MatcherSettings):
+    """Hyper-parameters of the matcher on genre-balanced draws."""
+
+    balance_power: float = Field(
+        ge=0,
+        description="Power of a genre's pairs that its draws are divided by; 1 draws all genres alike, 0 all pairs.",
+    )
+
+
+@dataclass(frozen=True, config=STRICT)
+class UploaderOffsetSettings(MatcherSettings):
+    """Hyper-parameters of the matcher with a fixed effect for each uploader."""
+
+    offset_penalty: float = Field(ge=0, description="Weight of the squared length of the uploaders' offsets.")
