@@ -82,6 +82,10 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start the child before the first clip comes, so that this one does not wait for it."""
+        self._child = self._child or _Child(self.limits)
+
     def close(self) -> None:
         """End the child."""
         if self._child is not None:
