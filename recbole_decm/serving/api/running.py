@@ -1,0 +1,127 @@
+"""From a folder and options to a server that answers, until it is told to end."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import uvicorn
+from threadpoolctl import threadpool_limits
+
+from recbole_decm.errors import ConfigError
+from recbole_decm.serving.api.app import create_app
+from recbole_decm.serving.api.keys import Keys
+from recbole_decm.serving.api.options import ServeOptions, require_keys
+from recbole_decm.serving.api.service import Service
+from recbole_decm.serving.artefact import open_artefact
+from recbole_decm.serving.store.live import Live
+from recbole_decm.serving.store.opening import open_store
+
+_SWITCH = 0.0005
+"""Seconds after which a thread lets another one run. The search's thread comes back from numpy while requests are being
+read, and each answer would wait for Python's 5 ms."""
+
+
+def open_catalogue(folder: Path, url: str) -> Live:
+    """The catalogue of a store, with the artefact of a folder as the version that answers.
+
+    Raises:
+        DecCMError: the artefact or the store cannot be used.
+    """
+    artefact = open_artefact(folder)
+    store = open_store(url)
+    try:
+        version = artefact.manifest.id
+        if version not in [entry.id for entry in store.versions()]:
+            store.publish(artefact)
+        if store.active() != version:
+            store.activate(version)
+        return Live(store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def default_store(folder: Path) -> str:
+    """Where a catalogue is kept that nobody gave a place: beside its artefact."""
+    return f"sqlite:///{folder.resolve()}.db"
+
+
+def serve(
+    folder: Path,
+    options: ServeOptions,
+    url: str | None = None,
+    keys: Path | None = None,
+    threads: int = 1,
+    tell: Callable[[str], object] = lambda line: None,
+) -> None:
+    """Serve the artefact of a folder until SIGTERM or SIGINT; what is being answered then is answered.
+
+    Args:
+        url: of the store.
+        keys: file of the keys.
+        threads: of a product of matrices. Requests that come together share one, so one thread serves hundreds a
+            second, and leaves the other cores to what reads requests and decodes uploads.
+        tell: told where the server is, once it can be asked.
+
+    Raises:
+        DecCMError: it cannot start.
+    """
+    found = None if keys is None else Keys(keys)
+    require_keys(options.host, found)
+    line = _bound(options.host, options.port)
+    try:
+        place = url or default_store(folder)
+        live = open_catalogue(folder, place)
+        service = Service(live, folder, options)
+        threadpool_limits(limits=threads)
+        sys.setswitchinterval(_SWITCH)
+        gc.collect()
+        gc.freeze()  # the catalogue stays: no collection walks through it
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        address = f"http://{host}:{line.getsockname()[1]}"
+        config = uvicorn.Config(
+            create_app(service, found),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=int(options.limits.seconds) + 1,
+        )
+        server = _Server(config)
+        server.told = lambda: tell(
+            f"{live.size} tracks of {live.version} at {address}/ (kept in {_without_password(place)})"
+        )
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in peace, and passes the signal on
+            server.run(sockets=[line])
+    finally:
+        line.close()
+
+
+class _Server(uvicorn.Server):
+    told: Callable[[], object]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.told()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket at an address, before anything large is opened."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise ConfigError(f"--host, --port: expected a free address, but {host}:{port}: {words}.") from error
+
+
+def _without_password(url: str) -> str:
+    start, at, rest = url.rpartition("@")
+    scheme, slashes, user = start.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}@{rest}" if at else url
