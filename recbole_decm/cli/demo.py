@@ -1,4 +1,4 @@
-"""``recbole-decm demo``: from playable files to recommendations, by the commands, beside what can be reached."""
+"""``recbole-decm demo``: from playable files to an artefact to serve, by the commands, beside what can be reached."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEW, _LISTED = 3, 3  # clips to recommend for, and tracks for each
 def demo_command(
     out: Path, videos: int, music: int, seed: int, workers: int | None, arguments: tuple[str, ...]
 ) -> None:
-    """Simulate videos and music, extract features, train, recommend for new clips; beside the best that can be reached.
+    """Simulate videos and music, extract features, train, recommend for new clips, export what can be served.
 
     What is in OUT from an earlier call is used again. ARGUMENTS are --key=value that both models read.
     """
@@ -34,7 +34,9 @@ def demo_command(
     demo.prepare(workers)
     found = {model: demo.trained(model, [part for part in arguments if part]) for model in MODELS}
     demo.recommend(found[MODELS[0]]["checkpoint"])
+    artefact = demo.export(found[MODELS[0]]["checkpoint"])
     click.echo(f"\n{demo.table(found)}")
+    click.echo(f"\nServe it: recbole-decm serve {shlex.join([artefact, '--media', str(demo.files)])}", err=True)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,12 @@ class Demo:
         table = self.files / "new.csv"
         write_text(table, "\n".join(["video", *new, ""]))
         _command("recommend", checkpoint, "--videos", str(table), "--k", str(_LISTED))
+
+    def export(self, checkpoint: str) -> str:
+        """Write the artefact that can be served; its folder."""
+        folder = self.out / "artefacts" / self.name
+        _command("export", checkpoint, "--out", str(folder), "--overwrite")
+        return str(folder)
 
     def figures(self, found: dict[str, Any]) -> dict[str, float]:
         """Of a result: true do-recall@10, its share of what the ceiling reaches, the share of the largest genre."""

@@ -11,6 +11,7 @@ from recbole_decm.cli.demo import Demo
 from recbole_decm.cli.main import main
 
 pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[media]'")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip install -e '.[export]'")
 
 
 @pytest.mark.slow
@@ -19,9 +20,10 @@ def test_the_demo_goes_from_playable_files_to_recommendations(capsys):
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert [line.split()[2] for line in err.splitlines() if line.startswith("$")] == [
-        *("simulate", "extract", "run", "run", "recommend"),
+        *("simulate", "extract", "run", "run", "recommend", "export"),
     ]
     demo = Demo(Path("d"), 40, 12, 5)
+    assert f"Serve it: recbole-decm serve d/artefacts/{demo.name} --media d/files/{demo.name}" in err
     lists = [line for line in out.splitlines() if line.count(",") == 3 and line[:1] == "v" and line[1].isdigit()]
     assert len(lists) == 9
     result = json.loads(Path("d/results/demo-40-12-5-DecCMPlus.json").read_text())
@@ -39,4 +41,4 @@ def test_the_demo_goes_from_playable_files_to_recommendations(capsys):
     # What is done is not done again.
     assert main(command) == 0
     again = capsys.readouterr().err.splitlines()
-    assert [line.split()[2] for line in again if line.startswith("$")] == ["run", "run", "recommend"]
+    assert [line.split()[2] for line in again if line.startswith("$")] == ["run", "run", "recommend", "export"]
