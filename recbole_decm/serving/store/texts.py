@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_PART = 8_192
+"""Rows that are copied at a time."""
+
 
 class Texts:
     """A text for each row, which can be set again; what was there before is swept out once it is half of all.
@@ -38,7 +41,8 @@ class Texts:
 
     def grown(self, capacity: int) -> Texts:
         """A copy with room for more rows, without what is not used."""
-        other = Texts(capacity)
-        filled = np.flatnonzero(self._lengths)
-        other.set(filled, [self[row] for row in filled.tolist()])
+        other, filled = Texts(capacity), np.flatnonzero(self._lengths)
+        for start in range(0, len(filled), _PART):
+            rows = filled[start : start + _PART]
+            other.set(rows, [self[row] for row in rows.tolist()])
         return other
