@@ -84,7 +84,7 @@ def size_of(place: Path) -> int:
     return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
 
 
-def measure_live(url: str, artefact: Drawn, place: Path | None) -> dict[str, str]:
+def measure_live(url: str, artefact: Drawn, place: Path | None, hnsw: bool) -> dict[str, str]:
     """A store with the live catalogue before it."""
     found: dict[str, str] = {}
     count, draw = len(artefact.tracks.ids), np.random.default_rng(3)
@@ -100,7 +100,7 @@ def measure_live(url: str, artefact: Drawn, place: Path | None) -> dict[str, str
         ).stdout.splitlines()[-1]
     )
     found["start, s (of them busy)"] = f"{started['seconds']:.2f} ({started['busy']:.2f})"
-    found["memory beyond an empty process, x vectors"] = f"{started['bytes'] / (4 * DIM * count):.2f}"
+    found["memory beyond an empty one's, x vectors"] = f"{started['bytes'] / (4 * DIM * count):.2f}"
     live = Live(open_store(url), opener)
     number = iter(range(10**9))
     one = drawn(["one"], 4)
@@ -116,12 +116,40 @@ def measure_live(url: str, artefact: Drawn, place: Path | None) -> dict[str, str
     found["after a change, with a filter, ms"] = seconds(
         lambda: (live.view().table.now.masks.clear(), live.search(queries[:1], K, FILTER)), 100
     )
+    if url.startswith("postgresql"):
+        measure_database(live, queries, found, hnsw)
     live.close()
     return found
 
 
+def measure_database(live: Live, queries: np.ndarray, found: dict[str, str], hnsw: bool) -> None:
+    """Search inside PostgreSQL, and what its index finds."""
+    store, version = live.store, live.version
+    found["search in the database, ms"] = seconds(lambda: store.search(version, queries[:1], K), 10)
+    found["the same with a filter, ms"] = seconds(lambda: store.search(version, queries[:1], K, FILTER), 10)
+    if not hnsw:
+        return
+    start = time.perf_counter()
+    store.index(version, DIM)
+    found["index, s"] = f"{time.perf_counter() - start:.0f}"
+    for name, where in (("with its index", None), ("with its index and a filter", FILTER)):
+        pairs = zip(store.search(version, queries, K, where), live.search(queries, K, where), strict=True)
+        recall = np.mean([len({*one.ids} & {*other.ids}) / K for one, other in pairs])
+        taken = seconds(lambda where=where: store.search(version, queries[:1], K, where), 100)
+        found[f"search {name}, ms (recall)"] = f"{taken} ({recall:.3f})"
+
+
 def started(url: str) -> None:
     """Print what a process that starts over a store takes; a process of its own, so that it starts empty."""
+    with tempfile.TemporaryDirectory() as place:  # what an empty server takes is taken before
+        empty = open_store(f"sqlite:///{place}/empty.db")
+        empty.publish(Drawn(0))
+        live = Live(empty, opener)
+        live.put(drawn(["one"], 1))
+        live.search(np.ones((1, DIM), np.float32), K, FILTER)
+        live.close()
+    if url.startswith("postgresql"):
+        open_store(url).close()
     process = psutil.Process()
     gc.collect()
     before, start, busy = process.memory_info().rss, time.perf_counter(), time.process_time()
@@ -189,8 +217,9 @@ def measure_lance(artefact: Drawn, place: Path) -> dict[str, str]:
 @click.command()
 @click.option("--tracks", default=100_000, show_default=True)
 @click.option("--skip", multiple=True, type=click.Choice(["sqlite", "postgres", "parquet", "lancedb"]))
+@click.option("--hnsw", is_flag=True, help="Build pgvector's index, too.")
 @click.option("--start", hidden=True)
-def main(tracks: int, skip: tuple[str, ...], start: str | None) -> None:
+def main(tracks: int, skip: tuple[str, ...], hnsw: bool, start: str | None) -> None:
     """Print one table of all stores."""
     if start:
         started(start)
@@ -200,13 +229,13 @@ def main(tracks: int, skip: tuple[str, ...], start: str | None) -> None:
         place = Path(folder)
         if "sqlite" not in skip:
             (place / "sqlite").mkdir()
-            found["SQLite + memory"] = measure_live(f"sqlite:///{place}/sqlite/a.db", artefact, place / "sqlite")
+            found["SQLite + memory"] = measure_live(f"sqlite:///{place}/sqlite/a.db", artefact, place / "sqlite", hnsw)
         if "postgres" not in skip and importlib.util.find_spec("pgserver"):
             from helpers.postgres import Postgres
 
             server = Postgres(fsync=True)
             try:
-                found["PostgreSQL + memory"] = measure_live(server.new_schema("bench"), artefact, None)
+                found["PostgreSQL + memory"] = measure_live(server.new_schema("bench"), artefact, None, hnsw)
             finally:
                 server.close()
         for name, title, work in (

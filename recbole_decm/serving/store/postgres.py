@@ -258,11 +258,15 @@ class PostgresStore(Kept):
         k: int,
         where: Filter | str | None = None,
         exclude: Collection[str] = (),
+        effort: int = 400,
     ) -> list[Hits]:
         """The k best tracks for each of (B, E) queries, as a version ranks them, found by the database alone.
 
         Tracks whose vectors of this version nobody has computed are not found:
         :func:`~recbole_decm.serving.store.encoding.encode_all`.
+
+        Args:
+            effort: tracks that an index looks at, from 1 to 1,000, the most where there is a filter; more finds more.
 
         Raises:
             ConfigError: no such version, or the filter is not of the grammar or does not fit the columns.
@@ -270,7 +274,7 @@ class PostgresStore(Kept):
         chosen, number = Filter.parse(where) if isinstance(where, str) else where, self._number(version)
         kinds = {} if chosen is None else self._kinds()
         with self._connections.one() as base:
-            return [search(base, number, kinds, query, k, chosen, exclude) for query in queries]
+            return [search(base, number, kinds, query, k, chosen, exclude, effort) for query in queries]
 
     def close(self) -> None:
         self._connections.close()

@@ -49,8 +49,12 @@ def search(
     k: int,
     where: Filter | None,
     exclude: Collection[str],
+    effort: int,
 ) -> Hits:
     """The k tracks of largest product with an (E,) query, of equal ones the one that changed first.
+
+    Args:
+        effort: tracks that an index looks at, from 1 to 1,000.
 
     Raises:
         ConfigError: the filter does not fit the columns.
@@ -64,7 +68,7 @@ def search(
     given = [*values, list(exclude), k]
     rows: list[Any] = []
     if has_index:
-        count = min(_FURTHEST, 4 * (k + len(exclude))) if where is None else _FURTHEST
+        count = min(_FURTHEST, max(effort, 2 * (k + len(exclude)))) if where is None else _FURTHEST
         near = f"(SELECT seq, content, {product} AS far {of_version} ORDER BY {product} LIMIT {count}) near"
         with base.transaction():
             base.execute(f"SET LOCAL hnsw.ef_search = {count}")
