@@ -59,27 +59,38 @@ class SQLiteStore(Kept):
             self._base = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.OperationalError) as error:
             raise ResourceError(f"{path}: expected to open a file there, but {error}.") from error
-        with self._told():
-            self._base.execute("PRAGMA synchronous = FULL")
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA trusted_schema = OFF")
-            self._prepare()
+        try:
+            with self._told():
+                self._check()  # before anything is written
+                self._base.execute("PRAGMA synchronous = FULL")
+                self._base.execute("PRAGMA journal_mode = WAL")
+                self._base.execute("PRAGMA trusted_schema = OFF")
+                with self._writing():
+                    if self._check():
+                        self._make()
+        except BaseException:
+            self._base.close()
+            raise
 
-    def _prepare(self) -> None:
-        with self._writing():
-            version = self._value("PRAGMA user_version")
-            if version == 0 and not self._value("SELECT count(*) FROM sqlite_master"):
-                for statement in _SCHEMA.split(";\n"):
-                    self._base.execute(statement)
-                self._base.execute(f"PRAGMA application_id = {_APPLICATION}")
-                self._base.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            elif self._value("PRAGMA application_id") != _APPLICATION:
-                raise DataError(f"{self.path}: expected a store of tracks, found another database.")
-            elif version > FORMAT_VERSION:
-                raise DataError(
-                    f"{self.path}: expected a store of format {FORMAT_VERSION} or older, found {version}. "
-                    "Update recbole-decm."
-                )
+    def _check(self) -> bool:
+        """Whether nothing is there yet; raises for what is no store that this version reads."""
+        version = self._value("PRAGMA user_version")
+        if version == 0 and not self._value("SELECT count(*) FROM sqlite_master"):
+            return True
+        if self._value("PRAGMA application_id") != _APPLICATION:
+            raise DataError(f"{self.path}: expected a store of tracks, found another database.")
+        if version > FORMAT_VERSION:
+            raise DataError(
+                f"{self.path}: expected a store of format {FORMAT_VERSION} or older, found {version}. "
+                "Update recbole-decm."
+            )
+        return False
+
+    def _make(self) -> None:
+        for statement in _SCHEMA.split(";\n"):
+            self._base.execute(statement)
+        self._base.execute(f"PRAGMA application_id = {_APPLICATION}")
+        self._base.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

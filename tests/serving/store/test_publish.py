@@ -1,0 +1,130 @@
+"""Real artefacts, from the folder to answers: what is published answers as the artefact itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers.linear_artefact import tracks
+from helpers.planted import write_planted
+from helpers.running import make_config
+
+from recbole_decm.cli.main import main
+from recbole_decm.data.catalogue import Catalogue
+from recbole_decm.errors import DataError
+from recbole_decm.serving.artefact import exact_top_k, open_artefact
+from recbole_decm.serving.export import Source, write_artefact
+from recbole_decm.serving.store import Live, open_store
+from recbole_decm.serving.store.postgres import PostgresStore
+from recbole_decm.training.run import build
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two artefacts of one catalogue."""
+    place = tmp_path_factory.mktemp("artefacts")
+    write_planted(place, videos=90, music=40)
+    for name, seed in (("one", 1), ("two", 2)):
+        config = make_config("DecCM", place, teacher="none", latent_dimension=16, seed=seed)
+        model, splits = build(config)
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for side in model.encoders.values():
+                for expert in side.experts:
+                    expert.norm.running_mean.normal_()
+        model.eval()
+        genres = splits.dataset.genre_membership
+        config.genres = tuple(splits.dataset.genre_vocabulary)
+        catalogue = Catalogue(splits.dataset.field2id_token["music_id"][1:], model.acoustic, genres)
+        write_artefact(model, catalogue, config, Source(model.state_dict()), place / "made" / name)
+    return place / "made"
+
+
+def asked(artefact, count: int = 7) -> np.ndarray:
+    draw = np.random.default_rng(2)
+    fields = artefact.manifest.video_fields
+    return artefact.query_vectors({name: draw.standard_normal((count, width)) for name, width in fields.items()})
+
+
+def assert_answers_as(live, artefact) -> None:
+    queries = asked(artefact)
+    scores, rows = exact_top_k(queries, artefact.vectors, 10)
+    for hits, score, row in zip(live.search(asked(live.artefact), 10), scores, rows, strict=True):
+        np.testing.assert_allclose(hits.scores, score, rtol=1e-5, atol=1e-6)
+        assert hits.ids == artefact.ids[row].tolist()
+        assert hits.metadata[0].get("genre", []) == artefact.metadata["genre"][row[0]]
+
+
+def test_what_is_published_answers_as_the_artefact_and_the_next_takes_over(folders, url, capsys):
+    one, two = (open_artefact(folders / name) for name in ("one", "two"))
+    assert main(["publish", str(folders / "one"), "--to", url]) == 0
+    assert capsys.readouterr().out == f"Published {one.manifest.id}, which answers: 40 tracks\n"
+    live = Live(open_store(url), poll=0.02)
+    assert_answers_as(live, one)
+    assert main(["publish", str(folders / "two"), "--to", url, "--no-activate"]) == 0
+    assert "does not answer yet" in capsys.readouterr().out and live.version == one.manifest.id
+    live.switch(two.manifest.id)
+    assert_answers_as(live, two)
+    assert main(["publish", str(folders / "one"), "--to", url]) == 0  # back
+    live.close()
+    live = Live(open_store(url))
+    assert live.version == one.manifest.id
+    assert_answers_as(live, one)
+    given = tracks(["own"], width=one.manifest.track_fields["acoustic"], metadata=[{"genre": [one.manifest.genres[0]]}])
+    live.put(given)
+    np.testing.assert_allclose(
+        live.vectors_of(["own"]), one.track_vectors(given.features, [[one.manifest.genres[0]]]), rtol=1e-5
+    )
+    with pytest.raises(DataError, match="expected at least one row of"):
+        live.put(tracks(["wide"], width=3))
+    live.close()
+
+
+def test_versions_that_are_damaged_or_name_other_places_are_refused(folders, url):
+    store = open_store(url)
+    artefact = open_artefact(folders / "one")
+    store.publish(artefact)
+    files = store.files(artefact.manifest.id)
+    for name, content, message in (
+        ("query.onnx", files["query.onnx"][:-3] + b"\0\0\0", "other bytes: damaged"),
+        ("../../query.onnx", b"", "expected names of files, found '../../query.onnx'"),
+    ):
+        change(store, {**files, name: content})
+        with pytest.raises(DataError, match=message):
+            Live(store)
+    store.close()
+
+
+def change(store, files) -> None:
+    """Write other files for the one version, as who can write to the database could."""
+    table, place = ("decm_files", "%s") if isinstance(store, PostgresStore) else ("files", "?")
+    with store._writing():
+        execute = store._do if isinstance(store, PostgresStore) else lambda q, *v: store._base.execute(q, v)
+        execute(f"DELETE FROM {table}")
+        for name, content in files.items():
+            execute(f"INSERT INTO {table} VALUES (1, {place}, {place})", name, content)
+
+
+@pytest.mark.parametrize(
+    ("folder", "to", "message"),
+    [
+        ("nowhere", "sqlite:///a.db", "expected an artefact"),
+        ("one", "mysql://x", "--store: expected sqlite:///FILE or postgresql://"),
+        ("one", "sqlite:///", "--store: expected sqlite:///FILE or postgresql://"),
+        ("one", "sqlite:///text.txt", "expected a whole store of tracks, but file is not a database"),
+        ("one", "sqlite:///other.db", "expected a store of tracks, found another database"),
+        ("one", "sqlite:////proc/nowhere/a.db", "expected to open a file there"),
+    ],
+)
+def test_publish_says_in_one_line_what_is_wrong(folders, folder, to, message, tmp_path, capsys):
+    import sqlite3
+
+    (tmp_path / "text.txt").write_text("hello, this is no database at all\n" * 50)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE x (y)")
+    other.close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["publish", str(folders / folder), "--to", to]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
