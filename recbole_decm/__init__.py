@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from recbole_decm.io.version import __version__
 
 if TYPE_CHECKING:
-    from recbole_decm.serving.opening import open_recommender
+    from recbole_decm.serving.entry import open_recommender
     from recbole_decm.training.evaluate import evaluate
     from recbole_decm.training.run import run
 
 __all__ = ["__version__", "evaluate", "open_recommender", "run"]
-_MODULES = {"evaluate": "training.evaluate", "open_recommender": "serving.opening", "run": "training.run"}
+_MODULES = {"evaluate": "training.evaluate", "open_recommender": "serving.entry", "run": "training.run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,8 @@ def embed_command(
 
     from recbole_decm.errors import ConfigError
     from recbole_decm.serving.embed import write_embeddings
-    from recbole_decm.serving.opening import VideoChoice, open_new_videos, open_recommender
+    from recbole_decm.serving.entry import open_new_videos, open_recommender
+    from recbole_decm.serving.videos import VideoChoice
 
     if videos is not None and split is not None:
         raise ConfigError("--split: expected either --videos or --split, found both.")
@@ -57,4 +58,4 @@ def embed_command(
     total = len(recommender.tokens) + (len(found) if found else 0)
     with tqdm(total=total, unit="row", desc="Embed", file=sys.stderr, disable=None) as bar:
         write_embeddings(recommender, found, out, overwrite, bar.update)
-    click.echo(f"Wrote {total} vectors of {recommender.music.dim} numbers to {out}", err=True)
+    click.echo(f"Wrote {total} vectors of {recommender.dim} numbers to {out}", err=True)

@@ -31,6 +31,7 @@ from recbole_decm.media.portions import SIZE
 from recbole_decm.media.work import Engine, here, on_cluster
 from recbole_decm.parallel.cluster import is_installed, workers_here
 from recbole_decm.parallel.processes import cores
+from recbole_decm.serving.artefact import manifest as manifest_of
 
 FAILURES = "failures.csv"
 
@@ -186,12 +187,17 @@ def video_cards(path: Path) -> dict[str, Card]:
     """What made the features of the videos of a model or of a data set.
 
     Args:
-        path: a checkpoint, the folder of a data set, or a ``features.json``.
+        path: a checkpoint, an artefact, the folder of a data set, or a ``features.json``.
 
     Raises:
         ConfigError: it does not say how its features were made.
     """
-    if path.is_dir():
+    if (path / manifest_of.FILE).is_file():
+        values = manifest_of.read_manifest(path).features
+        if not values:
+            raise ConfigError(f"{path}: expected an artefact that says how its features were made, found none of that.")
+        found = cards_of.from_values(values, path / manifest_of.FILE)
+    elif path.is_dir():
         found = cards_of.read_cards(path / cards_of.FILE)
     elif path.suffix == ".json":
         found = cards_of.read_cards(path)

@@ -77,6 +77,17 @@ def fields_option(option: str, help_text: str, pattern: str = "[a-z0-9_]+") -> C
     return click.option(option, multiple=True, callback=parse, metavar="NAME=VALUE", help=help_text)
 
 
+def prior(_ctx: object, _param: object, value: str | None) -> str | dict[str, float] | None:
+    """A name, or ``genre=probability`` parts."""
+    if value is None or "=" not in value:
+        return value
+    try:
+        pairs = [part.rpartition("=") for part in value.split(",")]
+        return {genre.strip(): float(number) for genre, _, number in pairs}
+    except ValueError as error:
+        raise ConfigError(f"--prior: expected parts as in g0=0.5,g1=0.5, found '{value}'.") from error
+
+
 def _shares(_ctx: object, _param: object, value: str | None) -> tuple[float, ...] | None:
     return None if value is None else check_shares(numbers(float, "numbers")(_ctx, _param, value))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, videos_option
+from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, prior, videos_option
 
 
 @click.command("recommend", context_settings=TAKES_KEYS)
@@ -38,6 +38,11 @@ from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, videos_opti
 @click.option(
     "--filter", "where", help="Only tracks whose metadata match, such as \"genre = 'pop' and duration < 60\"."
 )
+@click.option(
+    "--prior",
+    callback=prior,
+    help="Rank under neutral, mean, uploader, or g0=0.5,g1=0.5.  [default: the model's own]",
+)
 @click.option("--dataset", help="Rank this data set's music; by default that of the training data.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File: .csv, .json, .parquet.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -55,11 +60,12 @@ def recommend_command(
     exclude: tuple[str, ...],
     exclude_from: Path | None,
     where: str | None,
+    prior: str | dict[str, float] | None,
     dataset: str | None,
     out: Path | None,
     arguments: tuple[str, ...],
 ) -> None:
-    """The top tracks of CHECKPOINT for videos: row or video_id, rank, music_id, score.
+    """The top tracks of CHECKPOINT, or of an artefact, for videos: row or video_id, rank, music_id, score.
 
     Videos come from a .npy file (the label is the row, from 0), from a folder that `extract --videos` wrote, from a
     split of the data set, or are clips, which are read as those that CHECKPOINT was trained with. They are scored and
@@ -71,10 +77,12 @@ def recommend_command(
     from tqdm import tqdm
 
     from recbole_decm.errors import ConfigError
+    from recbole_decm.serving.entry import open_with_videos
     from recbole_decm.serving.index import IndexOptions
-    from recbole_decm.serving.opening import VideoChoice, open_with_videos
+    from recbole_decm.serving.recommender import Recommender
     from recbole_decm.serving.tables import Csv, table_format, write_tables
     from recbole_decm.serving.tracks import read_ids
+    from recbole_decm.serving.videos import VideoChoice
 
     if videos is not None and split is not None:
         raise ConfigError("--split: expected either --videos or --split, found both.")
@@ -84,8 +92,12 @@ def recommend_command(
         table_format(out)
     left_out = [*exclude, *(read_ids(exclude_from) if exclude_from else [])]
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
-    choice = VideoChoice(features_of_videos(videos, checkpoint), uploaders, split or "test")
+    choice = VideoChoice(features_of_videos(videos, checkpoint), uploaders, split or "test", prior)
     recommender, found = open_with_videos(checkpoint, choice, given)
+    if prior is not None:
+        if not isinstance(recommender, Recommender):
+            raise ConfigError("--prior: expected a model that ranks under priors of the genres, found another.")
+        click.get_current_context().with_resource(recommender.ranking_under(prior))
     recommender.check_length(k, "--k")
     allowed = recommender.allowed(left_out, where)
     if allowed is not None:

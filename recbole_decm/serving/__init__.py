@@ -6,18 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recbole_decm.serving.entry import open_recommender, open_with_videos
     from recbole_decm.serving.index import IndexOptions
-    from recbole_decm.serving.opening import VideoChoice, open_recommender, open_with_videos
     from recbole_decm.serving.recommender import Recommender
     from recbole_decm.serving.search import top_k
+    from recbole_decm.serving.videos import VideoChoice
 
 __all__ = ["IndexOptions", "Recommender", "VideoChoice", "open_recommender", "open_with_videos", "top_k"]
 _MODULES = {
     "IndexOptions": "index",
     "Recommender": "recommender",
-    "VideoChoice": "opening",
-    "open_recommender": "opening",
-    "open_with_videos": "opening",
+    "VideoChoice": "videos",
+    "open_recommender": "entry",
+    "open_with_videos": "entry",
     "top_k": "search",
 }
 

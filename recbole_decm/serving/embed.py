@@ -12,9 +12,9 @@ from recbole_decm.errors import ConfigError
 from recbole_decm.io.npy import write_blocks
 from recbole_decm.io.resources import require_disk
 from recbole_decm.io.write import replacing_folders
+from recbole_decm.serving.index import as_array
 from recbole_decm.serving.recommender import Recommender
-from recbole_decm.serving.search import VIDEO_BLOCK
-from recbole_decm.serving.videos import Videos
+from recbole_decm.serving.videos import VIDEO_BLOCK, Videos
 
 FORMAT_VERSION = 1
 _TYPE = np.dtype(np.float32)
@@ -41,15 +41,15 @@ def write_embeddings(
         ConfigError: the model's ranking is that of no dot product; the folder exists and ``overwrite`` is not set.
         ResourceError: not enough disk, or the place cannot be written to.
     """
-    if recommender.model.why_no_dot_product:
+    if recommender.why_no_dot_product:
         raise ConfigError(
-            f"embed: expected a model whose score is a dot product, but {recommender.model.why_no_dot_product}."
+            f"embed: expected a model whose score is a dot product, but {recommender.why_no_dot_product}."
         )
-    count, dim = len(recommender.tokens), recommender.music.dim
+    count, dim = len(recommender.tokens), recommender.dim
     require_disk(folder, 4 * dim * (count + (len(videos) if videos else 0)), "the embeddings")
     with replacing_folders([folder], overwrite) as (place,):
         place.mkdir()
-        tracks = (block.float().cpu().numpy() for block in recommender.music)
+        tracks = (as_array(block) for block in recommender.vectors)
         write_blocks(place / "tracks.npy", tracks, (count, dim), _TYPE, on_rows)
         _write_lines(place / "tracks.txt", [recommender.tokens])
         if videos is not None:

@@ -157,7 +157,7 @@ def build_index(
         if options.kind == "ivf":
             raw.train(_lifted(sample, radius))
     for block in blocks:
-        vectors = _array(block)
+        vectors = as_array(block)
         raw.add(vectors if options.kind == "flat" else _lifted(vectors, radius))
         on_rows(len(vectors))
     return VectorIndex(options, raw, radius, EFFORTS[3])
@@ -178,7 +178,7 @@ def _survey(blocks: Iterable[Any], every: int) -> tuple[float, np.ndarray]:
     """The largest norm, and every ``every``-th vector (none for 0)."""
     largest, sample, start = 0.0, [], 0
     for block in blocks:
-        vectors = _array(block)
+        vectors = as_array(block)
         largest = max(largest, float(np.square(vectors, dtype=np.float64).sum(axis=1).max()))
         if every:
             sample.append(vectors[-start % every :: every].copy())
@@ -186,7 +186,7 @@ def _survey(blocks: Iterable[Any], every: int) -> tuple[float, np.ndarray]:
     return largest**0.5, np.concatenate(sample) if sample else np.zeros((0, 0), np.float32)
 
 
-def _array(block: Any) -> np.ndarray:
+def as_array(block: Any) -> np.ndarray:
     """A block as a contiguous float32 array; tensors come to the CPU."""
     values = block.detach().cpu().numpy() if hasattr(block, "detach") else block
     return np.ascontiguousarray(values, dtype=np.float32)

@@ -8,10 +8,34 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving.lists import Lists
 from recbole_decm.serving.search import RunningTopK
 from recbole_decm.serving.tracks import ReadColumns
-from recbole_decm.serving.videos import Videos
+from recbole_decm.serving.videos import VideoBlock, Videos
+
+
+@dataclass(frozen=True)
+class DatasetVideos(Videos):
+    """Videos of a data set with their features.
+
+    Attributes:
+        ids: (N,) int64 internal ids; tokens: (n_videos,) what they are called in the files.
+    """
+
+    model: CMVAE
+    ids: np.ndarray
+    tokens: np.ndarray
+    label: str = "video_id"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: np.ndarray) -> VideoBlock:
+        ids = torch.from_numpy(self.ids[places])
+        uploaders = self.model.uploaders_of(ids)
+        visual = self.model.visual.lookup(ids).cpu().numpy()
+        return VideoBlock(self.tokens[ids.numpy()], visual, None if uploaders is None else uploaders.cpu().numpy())
 
 
 class KnownBlock(NamedTuple):

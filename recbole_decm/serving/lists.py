@@ -11,9 +11,8 @@ import pandas as pd
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.serving.index import IndexOptions
-from recbole_decm.serving.search import VIDEO_BLOCK
 from recbole_decm.serving.tracks import ReadColumns, allowed_tracks
-from recbole_decm.serving.videos import Videos
+from recbole_decm.serving.videos import VIDEO_BLOCK, Videos
 
 
 class Lists:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,75 +11,36 @@ import numpy as np
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.atomic import Format
-from recbole_decm.serving.known import KnownLists, KnownVideos
+from recbole_decm.serving.known import DatasetVideos, KnownLists, KnownVideos
 from recbole_decm.serving.lists import Lists
+from recbole_decm.serving.model_recommender import ModelRecommender
 from recbole_decm.serving.recommender import Recommender
 from recbole_decm.serving.restored import content_model, ranks_new_videos, serving_model
 from recbole_decm.serving.tracks import ReadColumns, columns_of
-from recbole_decm.serving.uploads import ids_of, named, require_made_for
-from recbole_decm.serving.videos import DatasetVideos, Videos, open_videos, video_dims
+from recbole_decm.serving.uploads import open_folder_or_file
+from recbole_decm.serving.videos import VideoChoice, Videos
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import restored_config
+from recbole_decm.training.features import cards_in
 from recbole_decm.training.run import build
 from recbole_decm.training.trainers import trainer_class
 
 
-@dataclass(frozen=True)
-class VideoChoice:
-    """Which videos to recommend for: a file of features, or else a split of the data set.
-
-    Attributes:
-        file: ``.npy`` (N, F), or a folder of ``FIELD.npy`` and ``ids.csv``.
-        uploaders: as of :func:`~recbole_decm.serving.videos.open_videos`, for a model that ranks under the uploaders'
-            preferences.
-        split: ``test`` or ``all``.
-    """
-
-    file: Path | None = None
-    uploaders: Path | None = None
-    split: str = "test"
-
-
-def open_recommender(checkpoint: Path | str, arguments: Sequence[str] = ()) -> Recommender:
-    """A checkpoint and its catalogue, ready to recommend for any videos (:meth:`Recommender.recommend`).
-
-    Neither the interactions nor the videos of the data set are read, unless the model ranks by popularity (PDA with
-    ``inference: pda``).
-
-    Args:
-        checkpoint: of a model that ranks tracks for new videos.
-        arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` ranks the
-            catalogue of another data set.
-
-    Raises:
-        DecCMError: bad checkpoint, config or catalogue.
-    """
+def open_checkpoint(checkpoint: Path | str, arguments: Sequence[str] = ()) -> ModelRecommender:
+    """As :func:`~recbole_decm.serving.entry.open_recommender`, for a checkpoint."""
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
     kind = content_model(config)
     if kind.ranks_by_popularity(kind.settings_class.from_config(config)):
         return _of_dataset(content, config, checkpoint)[0]
     model, catalogue = serving_model(content, config, checkpoint)
-    return Recommender(model, catalogue, content["state_dict"], _metadata(config), config.genres)
+    return ModelRecommender(model, catalogue, content["state_dict"], _metadata(config), config.genres)
 
 
-def open_with_videos(
+def open_checkpoint_with_videos(
     checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
 ) -> tuple[Lists, Videos]:
-    """A checkpoint, its catalogue, and the videos to recommend for, from files.
-
-    For a file of videos, neither the interactions nor the videos of the data set are read. A model that does not rank
-    new videos can rank those of a split of its data set.
-
-    Args:
-        arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` ranks the
-            catalogue of another data set.
-
-    Raises:
-        DecCMError: bad checkpoint, config, data or file of videos.
-    """
-    if choice.uploaders is not None and choice.file is None:
-        raise ConfigError("--uploaders: expected --videos beside it; the videos of a split have their uploaders.")
+    """As :func:`~recbole_decm.serving.entry.open_with_videos`, for a checkpoint."""
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
     if choice.file is not None or ranks_new_videos(config):
@@ -91,18 +51,10 @@ def open_with_videos(
 def open_new_videos(
     checkpoint: Path | str, choice: VideoChoice, arguments: Sequence[str] = ()
 ) -> tuple[Recommender, Videos]:
-    """As :func:`open_with_videos`, for a checkpoint of a model that ranks tracks for new videos."""
+    """As :func:`open_checkpoint_with_videos`, for a model that ranks tracks for new videos."""
     if choice.file is not None:
-        recommender = open_recommender(checkpoint, arguments)
-        model, ids = recommender.model, None
-        if choice.uploaders is not None:
-            recommender.check_preferences("--uploaders")
-        groups = recommender.genres or model.num_groups
-        if choice.file.is_dir():
-            require_made_for(read_checkpoint(checkpoint), choice.file, model.visual.fields)
-            ids = ids_of(choice.file)
-        videos = open_videos(choice.file, video_dims(model), choice.uploaders, groups, ids)
-        return recommender, named(videos, ids, choice.file)
+        recommender = open_checkpoint(checkpoint, arguments)
+        return recommender, open_folder_or_file(recommender, cards_in(read_checkpoint(checkpoint)), choice)
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
     content_model(config)
@@ -111,7 +63,7 @@ def open_new_videos(
     return recommender, DatasetVideos(recommender.model, _videos_of(splits, choice.split), tokens)
 
 
-def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[Recommender, Any]:
+def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[ModelRecommender, Any]:
     model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)
     model.eval()
@@ -119,7 +71,7 @@ def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[Rec
     tokens = dataset.field2id_token[dataset.iid_field][1:]
     genres = dataset.genre_membership if model.needs_genre(model.settings) else None
     catalogue = Catalogue(tokens, model.acoustic, genres)
-    return Recommender(model, catalogue, content["state_dict"], _metadata(config), config.genres), splits
+    return ModelRecommender(model, catalogue, content["state_dict"], _metadata(config), config.genres), splits
 
 
 def _of_known_videos(content: dict, config: Any, checkpoint: Path | str, split: str) -> tuple[Lists, Videos]:

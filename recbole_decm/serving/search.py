@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-VIDEO_BLOCK, MUSIC_BLOCK = 1_024, 16_384
+from recbole_decm.serving.videos import VIDEO_BLOCK
+
+MUSIC_BLOCK = 16_384
 _GROUP = 32
 _CANDIDATES = 1 << 22
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recbole_decm.errors import DataError
 from recbole_decm.io.csv_text import label_of
-from recbole_decm.media.cards import FILE, read_cards, require_equal
-from recbole_decm.serving.videos import FileVideos
-from recbole_decm.training.features import cards_in
+from recbole_decm.media.cards import FILE, Card, read_cards, require_equal
+from recbole_decm.serving.recommender import Recommender
+from recbole_decm.serving.videos import FileVideos, VideoChoice, open_videos
 
 IDS = "ids.csv"
 
@@ -50,16 +49,37 @@ def named(videos: FileVideos, ids: np.ndarray | None, folder: Path) -> FileVideo
     return replace(videos, ids=ids, label="video_id")
 
 
-def require_made_for(content: Mapping[str, Any], folder: Path, fields: Mapping[str, Any]) -> None:
-    """Refuse features that were not made as those of a checkpoint's videos, where both say how.
+def require_made_for(cards: Mapping[str, Card], folder: Path, fields: Iterable[str]) -> None:
+    """Refuse features that were not made as those of a model's videos, where both say how.
 
     Args:
-        content: of :func:`~recbole_decm.training.checkpoint.read_checkpoint`.
+        cards: of the model, by field.
         fields: of the model's videos.
 
     Raises:
         DataError: another extractor, other weights or another sampling.
     """
-    needed = {field: card for field, card in cards_in(content).items() if field in fields}
+    needed = {field: card for field, card in cards.items() if field in fields}
     if needed and (folder / FILE).is_file():
         require_equal(needed, read_cards(folder / FILE), str(folder / FILE))
+
+
+def open_folder_or_file(recommender: Recommender, cards: Mapping[str, Card], choice: VideoChoice) -> FileVideos:
+    """The videos of ``choice.file`` for a recommender.
+
+    Args:
+        cards: what made the features that the model knows, by field.
+
+    Raises:
+        ConfigError: preferences that the recommender does not rank under.
+        DataError: features that do not fit.
+    """
+    assert choice.file is not None
+    ids = None
+    if choice.uploaders is not None and choice.prior != "uploader":
+        recommender.check_preferences("--uploaders")
+    if choice.file.is_dir():
+        require_made_for(cards, choice.file, recommender.fields)
+        ids = ids_of(choice.file)
+    groups = recommender.genres or recommender.groups
+    return named(open_videos(choice.file, recommender.fields, choice.uploaders, groups, ids), ids, choice.file)

@@ -18,7 +18,8 @@ from recbole_decm.errors import ConfigError
 from recbole_decm.io import resources
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.serving.adjusted import adjusted_top_k
-from recbole_decm.serving.search import MUSIC_BLOCK, VIDEO_BLOCK, top_k
+from recbole_decm.serving.search import MUSIC_BLOCK, top_k
+from recbole_decm.serving.videos import VIDEO_BLOCK
 
 
 @torch.no_grad()

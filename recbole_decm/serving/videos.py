@@ -10,21 +10,39 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
 from recbole_decm.data.priors import check_probabilities
 from recbole_decm.errors import DataError
 from recbole_decm.io.npy import check_finite, missing_rows, open_matrix
-from recbole_decm.model.cmvae import CMVAE
+
+VIDEO_BLOCK = 1_024
+"""Videos that are ranked at a time."""
+
+
+@dataclass(frozen=True)
+class VideoChoice:
+    """Which videos to recommend for: a file of features, or else a split of the data set.
+
+    Attributes:
+        file: ``.npy`` (N, F), or a folder of ``FIELD.npy`` and ``ids.csv``.
+        uploaders: as of :func:`open_videos`, for a model that ranks under the uploaders'
+            preferences.
+        split: ``test`` or ``all``.
+        prior: that will be ranked under, as of :meth:`Recommender.ranking_under`.
+    """
+
+    file: Path | None = None
+    uploaders: Path | None = None
+    split: str = "test"
+    prior: Any = None
 
 
 class VideoBlock(NamedTuple):
     """Some videos: labels (B,), features (B, F) float32, and their uploaders' preferences (B, K), or None."""
 
     labels: np.ndarray
-    visual: Tensor
-    uploaders: Tensor | None
+    visual: np.ndarray
+    uploaders: np.ndarray | None
 
 
 class Videos:
@@ -67,34 +85,8 @@ class FileVideos(Videos):
 
     def take(self, places: np.ndarray) -> VideoBlock:
         uploaders = None if self.uploaders is None else _single(self.uploaders[places])
-        visual = torch.cat([_single(values[places]) for values in self.fields], dim=1)
+        visual = np.concatenate([_single(values[places]) for values in self.fields], axis=1)
         return VideoBlock(places if self.ids is None else self.ids[places], visual, uploaders)
-
-
-@dataclass(frozen=True)
-class DatasetVideos(Videos):
-    """Videos of a data set by their ids.
-
-    Attributes:
-        ids: (N,) int64 internal ids; tokens: (n_videos,) what they are called in the files.
-    """
-
-    model: CMVAE
-    ids: np.ndarray
-    tokens: np.ndarray
-    label: str = "video_id"
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def take(self, places: np.ndarray) -> VideoBlock:
-        ids = torch.from_numpy(self.ids[places])
-        return VideoBlock(self.tokens[ids.numpy()], self.model.visual.lookup(ids), self.model.uploaders_of(ids))
-
-
-def video_dims(model: CMVAE) -> dict[str, int]:
-    """Field -> F, of the videos that a model looks at."""
-    return {name: matrix.dim for name, matrix in model.visual.fields.items()}
 
 
 def open_videos(
@@ -254,5 +246,5 @@ def _open(path: Path, what: str, dim: int | None) -> np.ndarray:
     return values
 
 
-def _single(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float32))
+def _single(values: np.ndarray) -> np.ndarray:
+    return np.array(values, dtype=np.float32)

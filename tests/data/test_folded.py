@@ -18,7 +18,8 @@ from recbole_decm.data.loaders import prepare_data
 from recbole_decm.data.splits import Folding, fold_rows, leave_groups_out
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.atomic import read_columns, write_atomic
-from recbole_decm.serving.opening import VideoChoice, open_with_videos
+from recbole_decm.serving.entry import open_with_videos
+from recbole_decm.serving.videos import VideoChoice
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import run_config
 

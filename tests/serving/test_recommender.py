@@ -19,12 +19,12 @@ from helpers.running import make_config
 from recbole_decm.cli.main import main
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.errors import ConfigError, ResourceError
+from recbole_decm.serving.entry import open_recommender, open_with_videos
 from recbole_decm.serving.index import IndexOptions
 from recbole_decm.serving.lists import Lists
-from recbole_decm.serving.opening import VideoChoice, open_recommender, open_with_videos
 from recbole_decm.serving.search import top_k
 from recbole_decm.serving.tables import write_tables
-from recbole_decm.serving.videos import videos_in_memory
+from recbole_decm.serving.videos import VideoChoice, videos_in_memory
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.run import build, fit
 
