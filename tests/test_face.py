@@ -28,7 +28,7 @@ def checkpoint(planted, tmp_path_factory):
 
 def test_tracks_for_features_in_memory(planted, checkpoint):
     recommender = open_recommender(checkpoint)
-    assert type(recommender) is recbole_decm.serving.Recommender
+    assert isinstance(recommender, recbole_decm.serving.Recommender)
     videos = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
     table = recommender.recommend(videos, k=5)
     assert list(table.columns) == ["row", "rank", "music_id", "score"] and len(table) == 15
