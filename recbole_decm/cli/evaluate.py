@@ -26,6 +26,14 @@ def evaluate_command(checkpoint: Path, dataset: str | None, arguments: tuple[str
     for phase in ("valid", "test", *(key for key in result if key.startswith("test_"))):
         if result[phase] is not None:
             click.echo(f"{phase:7s}  " + "  ".join(f"{name} {value:.6f}" for name, value in result[phase].items()))
+    for name, (low, high) in result.get("intervals", {}).items():
+        click.echo(f"test, 95 % interval of the estimated {name}: {low:.6f} to {high:.6f}")
+    if "chosen_majority_share" in result:
+        share, rows = result["chosen_majority_share"], result["effective_sample_size"]
+        click.echo(
+            f"test, effective sample size {rows:.1f}; share of the largest genre among the chosen tracks: "
+            f"observed {share['observed']:.6f}, estimated without habit {share['estimated']:.6f}"
+        )
     for phase, kinds in result.get("cold_warm", {}).items():
         for kind, values in kinds.items():
             shown = "  ".join(f"{name} {value:.6f}" for name, value in values.items() if name != "pairs")

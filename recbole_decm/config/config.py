@@ -274,13 +274,15 @@ class DecCMConfig(Config):
         """What the model and the metrics need of a data set."""
         model, metrics = self.model_class, registry.resources_of(self["metrics"])
         content = getattr(model, "uses_content", False)
-        prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in metrics
-        genre = "data.genre_membership" in metrics or self["confounder_fusion"] in READS_GENRES
+        choices = "rec.chances" in metrics
+        prior = getattr(model, "uses_uploader_prior", False) or "rec.prior" in metrics or choices
+        genre = choices or "data.genre_membership" in metrics or self["confounder_fusion"] in READS_GENRES
         return Needs(
             content=content,
             context=not content and model.type in (ModelType.CONTEXT, ModelType.DECISIONTREE),
             prior=prior,
             uploader=getattr(model, "uses_uploader", False),
+            choices=choices,
             tables=not model.__module__.startswith(("recbole.", "recbole_decm.")),
             genre=genre or (prior and self["uploader_prior"] == "train") or getattr(model, "uses_genre", False),
         )

@@ -431,7 +431,7 @@ class OverallKeys(TypedDict, total=False):
     repeatable: bool
     metrics: Annotated[
         Annotated[Word | list[Word] | tuple[Word, ...], Expected("a list of metrics", lambda names: len(names) > 0)],
-        Field(description="RecBole's metrics and IPWRecall, IPWNDCG, GenreKL, MajorityShare."),
+        Field(description="RecBole's metrics and IPWRecall, IPWNDCG, GenreKL, MajorityShare, DoRecall, DoNDCG, DoMRR."),
     ]
     topk: Annotated[
         Annotated[

@@ -45,6 +45,9 @@ METRICS = {
     "IPWNDCG": "recbole_decm.config.metrics",
     "GenreKL": "recbole_decm.config.metrics",
     "MajorityShare": "recbole_decm.config.metrics",
+    "DoRecall": "recbole_decm.config.metrics",
+    "DoNDCG": "recbole_decm.config.metrics",
+    "DoMRR": "recbole_decm.config.metrics",
 }
 
 

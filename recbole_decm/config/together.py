@@ -8,6 +8,7 @@ from recbole.utils import InputType
 
 from recbole_decm.data.splits import Folding
 from recbole_decm.errors import ConfigError
+from recbole_decm.estimation.lists import METRICS as ESTIMATED
 
 _NOT_HERE = {
     "transform": "it changes the item sequences of sequential models, which do not run here",
@@ -38,6 +39,7 @@ def refuse(values: dict[str, Any], defaults: dict[str, Any], input_type: Any = N
     if values["benchmark_filename"] is None and not values["eval_args"].get("split"):
         raise ConfigError("eval_args.split: expected a split, such as {RS: [0.8, 0.1, 0.1]}, or benchmark_filename.")
     _refuse_folds(values)
+    _refuse_estimates(values)
     sampling = values["train_neg_sample_args"] or {}
     if sampling.get("dynamic") and not sampling.get("candidate_num"):
         raise ConfigError(
@@ -68,4 +70,25 @@ def _refuse_folds(values: dict[str, Any]) -> None:
         raise ConfigError(
             "eval_args.mode: expected full, uniN or popN with eval_args.split.LGO, found fixed: the .candidates files "
             "are those of the ready-made splits, whose rows the folds put together anew."
+        )
+
+
+def _refuse_estimates(values: dict[str, Any]) -> None:
+    """Refuse metrics that are estimated without the uploaders' habits where they are not identified."""
+    names = [values["metrics"]] if isinstance(values["metrics"], str) else values["metrics"]
+    asked = [str(name) for name in names if str(name).lower() in ESTIMATED]
+    if not asked:
+        return
+    if values["uploader_prior"] == "train":
+        raise ConfigError(
+            f"metrics: expected uploader_prior: read beside {', '.join(asked)}, found train. Shares of an uploader's "
+            "own choices hold what its videos ask for as well as its habit, so they do not identify what would be chosen "
+            "without the habit: the preference has to be measured outside the choices (docs/estimation.md)."
+        )
+    mode = values["eval_args"].get("mode")
+    modes = set(mode.values()) if isinstance(mode, dict) else {mode}
+    if modes != {"full"}:
+        raise ConfigError(
+            f"metrics: expected eval_args.mode: full beside {', '.join(asked)}, found {mode}. Candidates are drawn "
+            "around the track that was chosen, so their lists say nothing of other choices."
         )

@@ -43,8 +43,9 @@ class DecCMDataset(FoldedDataset):
                 if field not in (self.uid_field, self.iid_field):
                     self._del_col(self.inter_feat, field)
         for field in self._content_fields:
-            if field in self._vectors and self.for_matching:
-                residency, device = self.config["feature_residency"], self.config["device"]
+            if field in self._vectors and (self.for_matching or self.needs_choices):
+                residency = self.config["feature_residency"] if self.for_matching else "host"
+                device = self.config["device"] if self.for_matching else torch.device("cpu")
                 self.features[field] = place(self._by_id(field), residency, device)
 
     def _normalize(self):

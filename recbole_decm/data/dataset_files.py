@@ -43,7 +43,7 @@ class FilesDataset(Dataset):
         self.prior_field, self.genre_field = config["PRIOR_FIELD"], config["GENRE_FIELD"]
         self.uploader_field, self.ipw_field = config["UPLOADER_FIELD"], config["IPW_FIELD"]
         self.for_matching, self.for_context = needs.content, needs.context
-        self.needs_prior, self.needs_genre = needs.prior, needs.genre
+        self.needs_prior, self.needs_genre, self.needs_choices = needs.prior, needs.genre, needs.choices
         self._tokens: dict[str, tuple[np.ndarray, Sequence]] = {}
         self._vectors: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
         self._files: dict[str, FileRows | None] = {}
@@ -65,7 +65,7 @@ class FilesDataset(Dataset):
         folder = Path(dataset_path)
         splits = self.benchmark_filename_list
         names = [f"{token}.inter"] if splits is None else [f"{token}.{split}.inter" for split in splits]
-        names += [f"{token}.user"] if self.for_matching or self.needs_prior else []
+        names += [f"{token}.user"] if self.for_matching or self.needs_prior or self.needs_choices else []
         names += [f"{token}.item"] if self.for_matching or self.needs_genre else []
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
@@ -75,9 +75,9 @@ class FilesDataset(Dataset):
         if self.for_context:
             self._embed_numbers()
         self._name_unused_columns()
-        if self.for_matching or self.for_context:
+        if self.for_matching or self.for_context or self.needs_choices:
             self._load_feature_files(folder, token)
-        if self.for_matching:
+        if self.for_matching or self.needs_choices:
             self._require_vectors(folder, token)
         self._require_confounder(folder, token)
 
@@ -107,11 +107,11 @@ class FilesDataset(Dataset):
                 if field == self.genre_field:
                     rows = atomic.split_cells(column, header[field], form.seq_separator)
                 self._tokens[field] = (cells[self._id_field(source)].to_numpy(), rows)
-            if field not in read_by_model:
-                continue
             if source in (VIDEO, MUSIC) and field in (*self._content_fields, self.prior_field):
                 matrix = atomic.parse_matrix(path, field, column, form.seq_separator)
                 self._vectors[field] = (cells[self._id_field(source)].to_numpy(), torch.from_numpy(matrix))
+                continue
+            if field not in read_by_model:
                 continue
             frame[field] = self._parse(path, field, kind, column, source)
         frame = pd.DataFrame(frame)
@@ -172,11 +172,13 @@ class FilesDataset(Dataset):
         return named - {self.prior_field}
 
     def _fields_beside_the_model(self, source):
-        """Fields that metrics and priors need of models that do not carry them: kept as text, outside the frame."""
+        """Fields that metrics and priors need of models that do not carry them: kept outside the frame, as text or as
+        matrices."""
+        vectors = set(self._content_fields) - set(self.config["feature_files"] or {}) if self.needs_choices else set()
         if source == MUSIC and self.needs_genre:
-            return {self.genre_field}
+            return {self.genre_field} | vectors
         needs_uploader = self.needs_prior and self.config["uploader_prior"] == "train"
-        return {self.uploader_field} if source == VIDEO and needs_uploader else set()
+        return ({self.uploader_field} if source == VIDEO and needs_uploader else set()) | vectors
 
     @property
     def _reads_prior(self):

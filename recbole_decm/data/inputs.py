@@ -22,6 +22,7 @@ class Needs:
         prior: the uploaders' genre preferences.
         genre: the genres of the tracks.
         uploader: who uploaded each video.
+        choices: content vectors of videos and tracks beside the model, for a metric that knows how tracks are chosen.
         tables: further tables and weights, for a model from elsewhere; neither our models nor RecBole's that run here
             read any.
     """
@@ -30,6 +31,7 @@ class Needs:
     context: bool = False
     prior: bool = False
     genre: bool = False
+    choices: bool = False
     tables: bool = False
     uploader: bool = False
 

@@ -79,6 +79,8 @@ class RankingLoader:
     part: tuple[int, int] = (0, 1)
     """Which part of the batches this process ranks, and of how many parts; whole batches, so that scores are the same
     bits however many processes there are."""
+    intervention: Any = None
+    """What a choice model says of the positives, one row each (:mod:`recbole_decm.estimation.intervention`)."""
 
     def __init__(self, config, dataset: DecCMDataset, seen: list[DecCMDataset]):
         self.config = config

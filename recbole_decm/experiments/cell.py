@@ -48,6 +48,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         "error": None,
         "metrics": {"valid": trained.valid_result or {}, **metrics},
         **({"cold_warm": trained.cold_warm} if trained.cold_warm else {}),
+        **trained.estimates,
         **_lists_hold(trained, lists),
         **_cost(trained),
     }

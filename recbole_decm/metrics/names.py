@@ -5,7 +5,7 @@ from __future__ import annotations
 _TITLES = (
     *("AUC", "AveragePopularity", "GAUC", "GiniIndex", "Hit", "ItemCoverage", "LogLoss", "MAE", "MAP", "MRR", "NDCG"),
     *("Precision", "RMSE", "Recall", "ShannonEntropy", "TailPercentage"),
-    *("IPWRecall", "IPWNDCG", "GenreKL", "MajorityShare"),
+    *("IPWRecall", "IPWNDCG", "GenreKL", "MajorityShare", "DoRecall", "DoNDCG", "DoMRR"),
 )
 TITLES = {title.lower(): title for title in _TITLES}
 """Name in lower case, as results have it -> as it is written."""

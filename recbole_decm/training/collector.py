@@ -11,13 +11,15 @@ from recbole.evaluator.collector import Collector, DataStruct
 
 from recbole_decm.metrics.ranking import tie_order
 
-_LISTS = ("rec.items", "rec.topk", "rec.positives")
+_LISTS = ("rec.items", "rec.topk", "rec.positives", "rec.chances")
 
 
 class MatchingCollector(Collector):
     """RecBole's collector that also keeps what our metrics need, and ranks equal scores in an order of the seed's.
 
-    ``rec.positives``: for each positive, where it ranks and what it weighs. ``rec.prior`` and
+    ``rec.positives``: for each positive, where it ranks and what it weighs. ``rec.chances``: for each positive, the
+    chances of the tracks of its list without the uploaders' habits, and its weight and overlap by the choice model; NaN
+    where the loader's rows are not weighed. ``rec.prior`` and
     ``data.genre_membership``: the preference of each list's uploader and the genres of the catalogue.
 
     A list is cut from its scores once. Where scores are equal, each video has a random order of its own, which is the
@@ -77,9 +79,19 @@ class MatchingCollector(Collector):
             "rec.positives": lambda: torch.cat(
                 [hits.double(), self._loader.positive_weights(start, stop).unsqueeze(1)], dim=1
             ),
+            "rec.chances": lambda: self._chances(tracks.gather(1, top)[positive_u].numpy(), start),
         }
         for name in self._lists:
             self.data_struct.update_tensor(name, found[name]())
+
+    def _chances(self, listed, start):
+        """(P, k + 2) float64 of the positives of a batch, whose lists are (P, k) ids."""
+        known, first = self._loader.intervention, int(self._loader.positives.offsets[start])
+        if known is None:
+            return torch.full((len(listed), listed.shape[1] + 2), torch.nan, dtype=torch.float64)
+        rows = slice(first, first + len(listed))
+        chances = known.chances(first, np.maximum(listed - 1, 0)) * (listed > 0)
+        return torch.from_numpy(np.column_stack([chances, known.weight[rows], known.overlap[rows]]))
 
 
 def _best_columns(scores, k: int, tie_order: Callable[[np.ndarray], np.ndarray]) -> torch.Tensor:

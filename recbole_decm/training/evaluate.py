@@ -15,6 +15,7 @@ from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_files
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
+from recbole_decm.training.estimates import estimates
 from recbole_decm.training.features import require_made_alike
 from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.run import build, load, plain_metrics, result_path, test_loaders, timed, write_result
@@ -63,7 +64,8 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
     Returns:
         ``{"model", "dataset", "valid", "test"}`` with metrics by name; test is None without a test split. Each test
         set of ``extra_tests`` adds ``test_<name>``; ``cold_warm`` is there where test pairs have tracks with and
-        without training pairs (:mod:`recbole_decm.training.cold_warm`).
+        without training pairs (:mod:`recbole_decm.training.cold_warm`). Estimated metrics add
+        what :func:`~recbole_decm.training.estimates.estimates` returns.
     """
     content = read_checkpoint(checkpoint)
     config = restored_config(content, arguments)
@@ -81,16 +83,18 @@ def evaluate(checkpoint: Path | str, arguments: Sequence[str] = ()) -> dict:
         trainer.eval_collector.keep(*RESOURCES)
         extra: dict[str, Any] = {"test": None}
         kinds: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for name, loader in test_loaders(splits).items():
             extra[name] = plain_metrics(trainer.evaluate(loader, **shown))
             if split := cold_and_warm(config, trainer.eval_collector.kept, loader):
                 kinds[name] = split
+            found |= estimates(config, trainer.eval_collector.kept, loader)
     test = extra.pop("test")
-    extra |= {"cold_warm": kinds} if kinds else {}
+    extra |= ({"cold_warm": kinds} if kinds else {}) | found
     if result_file:
-        found = provenance(config)
-        found["digests"] |= {"checkpoint": of_files([Path(checkpoint)])}
-        result = extra | found | {"config": values, "valid": valid, "test": test, "seconds": seconds}
+        made_from = provenance(config)
+        made_from["digests"] |= {"checkpoint": of_files([Path(checkpoint)])}
+        result = extra | made_from | {"config": values, "valid": valid, "test": test, "seconds": seconds}
         result |= {"checkpoint": str(checkpoint), "epochs": content["epoch"] + 1, "train_pairs": len(splits.dataset)}
         write_result(result_file, config, result)
     return {"model": content["model"], "dataset": config["dataset"], "valid": valid, "test": test, **extra}

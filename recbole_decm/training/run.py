@@ -31,6 +31,7 @@ from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
 from recbole_decm.training import teacher
 from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
+from recbole_decm.training.estimates import RESULTS, estimates, weigh_choices
 from recbole_decm.training.failures import naming_model
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.provenance import provenance, values_to_run_again
@@ -52,6 +53,7 @@ class Trained:
     valid_result: dict | None
     extra_results: dict[str, dict[str, float]] = field(default_factory=dict)
     cold_warm: dict[str, dict] = field(default_factory=dict)  # of the test sets that have tracks of both kinds
+    estimates: dict[str, Any] = field(default_factory=dict)  # beside the estimated metrics of the test split
     seconds: dict[str, float] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)  # of the config, to run again
 
@@ -102,6 +104,8 @@ def load(config: DecCMConfig) -> Splits:
     splits = prepare_data(config, dataset)
     if lack := lack_of_knowledge(config, splits):
         getLogger().warning(lack)
+    if config.needs.choices:
+        weigh_choices(config, splits)
     return splits
 
 
@@ -259,6 +263,7 @@ def _run_once(config: DecCMConfig, saved: bool) -> dict:
         "test_result": test,
         **{f"{name}_result": metrics for name, metrics in trained.extra_results.items()},
         **({"cold_warm": trained.cold_warm} if trained.cold_warm else {}),
+        **trained.estimates,
     }
 
 
@@ -298,6 +303,7 @@ def evaluations(trained: Trained, saved: bool = True) -> Iterator[tuple[str, Ran
             if trained.config.share.rank == 0:
                 kinds = cold_and_warm(trained.config, trained.trainer.eval_collector.kept, loader)
                 trained.cold_warm |= {name: kinds} if kinds else {}
+                trained.estimates |= estimates(trained.config, trained.trainer.eval_collector.kept, loader)
             yield name, loader, metrics
 
 
@@ -314,6 +320,7 @@ def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool 
     results = {"best valid ": trained.valid_result, "test result": test, **trained.extra_results}
     for name, kinds in trained.cold_warm.items():
         results |= {f"{name}, {kind} tracks": found for kind, found in kinds.items()}
+    results |= {name.replace("_", " "): found for name, found in trained.estimates.items()}
     for name, found in results.items():
         getLogger().info(set_color(name, "yellow") + f": {found}")
     if result_file := result_path(config):
@@ -327,7 +334,7 @@ def end_run(trained: Trained, metrics: dict[str, dict[str, float]], saved: bool 
         result |= {"epochs": len(trained.trainer.train_loss_dict), "train_pairs": len(trained.splits.dataset)}
         result |= trained.extra_results | trained.trainer.provenance | {"config": trained.values}
         result["digests"] |= {"weights": of_tensors(trained.model.state_dict())}
-        result |= {"cold_warm": trained.cold_warm}
+        result |= {"cold_warm": trained.cold_warm} | trained.estimates
         write_result(result_file, config, result)
 
 
@@ -345,6 +352,7 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
     order = ("valid", "test", *(key for key in result if key.startswith("test_")))
     order += ("cold_warm",) if result.get("cold_warm") else ()
+    order += tuple(key for key in RESULTS if key in result)
     order += ("seconds", "epochs", "train_pairs", "checkpoint", "versions", "digests", "config")
     content = {"format_version": RESULT_FORMAT} | names | {key: result[key] for key in order} | {"seconds": seconds}
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,112 @@
+"""The choice model of a run: fitted on its training rows, applied to the rows that are ranked, for any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.evaluator.register import metrics_dict
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.features import FeatureMatrix, joined
+from recbole_decm.data.loaders import Splits
+from recbole_decm.errors import DataError
+from recbole_decm.estimation.choices import Choices, Tracks
+from recbole_decm.estimation.components import principal_components
+from recbole_decm.estimation.effects import effective_sample_size, mean_with_interval, require_overlap
+from recbole_decm.estimation.intervention import intervene
+from recbole_decm.estimation.lists import METRICS
+from recbole_decm.estimation.model import fit_choice_model
+from recbole_decm.metrics.genres import majority_genre
+
+VIDEO_COMPONENTS, TRACK_COMPONENTS = 48, 24
+RESULTS = ("intervals", "effective_sample_size", "chosen_majority_share")
+"""What a result says of the estimated metrics of its test split."""
+
+
+def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
+    """Fit a choice model on the training rows and give the loaders of validation and test their interventions.
+
+    Nothing of these rows but their features and preferences enters the fit. The rows of ``extra_tests`` are not
+    weighed: they may be choices without habit already.
+
+    Raises:
+        DataError: all uploaders have one preference, or the weights leave too small an effective sample.
+    """
+    dataset, seed = splits.dataset, config["seed"]
+    videos, tracks_of = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
+    loaders = {"valid": splits.valid} | ({"test": splits.test} if splits.test is not None else {})
+    users = np.unique(np.concatenate([videos, *(loader.users for loader in loaders.values())]))
+    seen = _components(dataset.features, dataset.video_fields, videos, users, VIDEO_COMPONENTS)
+    ids = np.arange(1, dataset.item_num)
+    heard = _components(dataset.features, dataset.music_fields, ids, ids, TRACK_COMPONENTS)
+    tracks = Tracks.of(heard, dataset.genre_membership[1:], seed)
+
+    def rows(video: np.ndarray, track: np.ndarray) -> Choices:
+        preference = dataset.uploader_prior[torch.from_numpy(video)].numpy()
+        return Choices.of(seen[np.searchsorted(users, video)], preference, track - 1, tracks)
+
+    training = rows(videos, tracks_of)
+    if not np.ptp(training.taste, axis=0).max() > 1e-3:
+        raise DataError(
+            f"{Path(dataset.dataset_path)}: expected uploaders of different preferences in '{dataset.prior_field}', "
+            "found one for all: without differences nothing tells what a habit does. Leave DoRecall, DoNDCG and DoMRR "
+            "out of metrics."
+        )
+    model = fit_choice_model(training, tracks, seed)
+    getLogger().info(
+        f"Choice model: strength of the log-preference {model.mixing.strength:.3f}, penalty {model.penalty:g}, part of "
+        f"the match that the features do not show {model.mixing.unseen:.3f}"
+    )
+    for name, loader in loaders.items():
+        positions, chosen = loader.positives.pairs()
+        loader.intervention = intervene(model, rows(loader.users[positions], chosen), tracks, seed)
+        where = f"{Path(dataset.dataset_path)}, split {name}"
+        require_overlap(loader.intervention.weight, loader.intervention.overlap, where)
+
+
+def _components(
+    features: Mapping[str, FeatureMatrix], fields: list[str], fit: np.ndarray, wanted: np.ndarray, size: int
+) -> np.ndarray:
+    matrix = joined({field: features[field] for field in fields})
+    return principal_components(lambda ids: matrix.lookup(torch.from_numpy(ids)).cpu().numpy(), fit, wanted, size)
+
+
+def estimates(config: DecCMConfig, kept: Any, loader: Any) -> dict[str, Any]:
+    """What a result says beside the estimated metrics of a split; empty where there are none.
+
+    Args:
+        kept: the collector's :attr:`~recbole_decm.training.collector.MatchingCollector.kept`; loader: what was ranked.
+
+    Returns:
+        ``intervals``: 95 % interval of each metric; ``effective_sample_size`` of the weights;
+        ``chosen_majority_share``: share of the largest genre among the chosen tracks, as observed, and as estimated
+        without habit by the choice model's chances alone, with its interval.
+    """
+    found = getattr(loader, "intervention", None)
+    if found is None:
+        return {}
+    intervals: dict[str, list[float]] = {}
+    for name in config["metrics"]:
+        if name.lower() in METRICS:
+            metric = metrics_dict[name.lower()](config)
+            intervals |= {key: [low, high] for key, (_, low, high) in metric.estimate(kept).items()}
+    membership = loader.dataset.genre_membership
+    majority = majority_genre(membership[1:])
+    direct = mean_with_interval(found.kinds @ found.tracks.membership[:, [majority]], config["seed"])
+    places = config["metric_decimal_place"]
+    value, low, high = (round(float(part[0]), places) for part in direct)
+    observed = membership[loader.positives.ids, majority].mean(dtype=np.float64)
+    return {
+        "intervals": intervals,
+        "effective_sample_size": round(effective_sample_size(found.weight * found.overlap), 1),
+        "chosen_majority_share": {
+            "observed": round(float(observed), places),
+            "estimated": value,
+            "interval": [low, high],
+        },
+    }
