@@ -25,6 +25,7 @@ COMMANDS = {
     "publish": ("recbole_decm.cli.publish", "publish_command", "Make an artefact a version of a served catalogue."),
     "serve": ("recbole_decm.cli.serve", "serve_command", "An API and a page over an exported catalogue."),
     "api-key": ("recbole_decm.cli.serve", "api_key_command", "Keys of the API's callers."),
+    "diagnose": ("recbole_decm.cli.diagnose", "diagnose_command", "Is there an uploader's habit in the data?"),
     "audit": ("recbole_decm.cli.audit", "audit_command", "Does the adjustment of a checkpoint do anything?"),
     "teacher-sweep": (
         "recbole_decm.cli.teacher_sweep",

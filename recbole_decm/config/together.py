@@ -82,8 +82,8 @@ def _refuse_estimates(values: dict[str, Any]) -> None:
     if values["uploader_prior"] == "train":
         raise ConfigError(
             f"metrics: expected uploader_prior: read beside {', '.join(asked)}, found train. Shares of an uploader's "
-            "own choices hold what its videos ask for as well as its habit, so they do not identify what would be chosen "
-            "without the habit: the preference has to be measured outside the choices (docs/estimation.md)."
+            "own choices hold what its videos ask for as well as its habit, so they do not identify what would be "
+            "chosen without the habit: the preference has to be measured outside the choices (docs/estimation.md)."
         )
     mode = values["eval_args"].get("mode")
     modes = set(mode.values()) if isinstance(mode, dict) else {mode}

@@ -164,6 +164,11 @@ class DecCMDataset(FoldedDataset):
         rows = pd.Index(tokens).get_indexer(self.field2id_token[self.uid_field][1:])
         return np.concatenate([[0], priors.number_uploaders(uploaders)[rows] + 1])
 
+    @property
+    def uploaders(self) -> np.ndarray | None:
+        """(n_videos,) int64 number of the uploader of each video id; None where the files do not tell."""
+        return self._uploader_of_video() if self.uploader_field in self._tokens else None
+
     @cached_property
     def _genres(self) -> list[list[str]]:
         """Genres of each track id; none of the padding."""

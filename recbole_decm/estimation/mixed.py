@@ -28,12 +28,14 @@ class Mixing:
 
     Attributes:
         scale: k; unseen: rho; strength: c; spread: (Y, Y) float32, a root of Cov(e).
+        deviation: standard error of c, from the outer products of the rows' slopes; the matrix D counts as known.
     """
 
     scale: float
     unseen: float
     strength: float
     spread: np.ndarray
+    deviation: float = float("nan")
 
     def coefficients(self, match: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """(B, Y) match and (B, R, Y) standard normal draws -> (B, R, Y) coefficients of the tracks' descriptions."""
@@ -62,7 +64,8 @@ def fit_mixing(match: np.ndarray, choices: Choices, tracks: Tracks, strength: fl
     columns = tracks.columns
 
     def loss(free: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = _negative_log_likelihood(free, match, noise, choices, tracks, columns)
+        value, slopes = _negative_log_likelihood(free, match, noise, choices, tracks, columns)
+        slope = slopes.sum(axis=0)
         away = (free[1] - _RHO[0]) / _RHO[1]
         slope[1] += away / _RHO[1]
         return value + away**2 / 2, slope
@@ -76,15 +79,18 @@ def fit_mixing(match: np.ndarray, choices: Choices, tracks: Tracks, strength: fl
         method="L-BFGS-B",
         options={"maxiter": 25, "ftol": 1e-6},
     )
-    return Mixing(float(np.exp(done.x[0])), float(np.exp(done.x[1])), float(done.x[2]), spread)
+    slopes = _negative_log_likelihood(done.x, match, noise, choices, tracks, columns)[1]
+    information = slopes.T @ slopes + np.diag([1e-9, _RHO[1] ** -2, 1e-9])
+    deviation = float(np.sqrt(np.linalg.inv(information)[2, 2]))
+    return Mixing(float(np.exp(done.x[0])), float(np.exp(done.x[1])), float(done.x[2]), spread, deviation)
 
 
 def _negative_log_likelihood(
     free: np.ndarray, match: np.ndarray, noise: np.ndarray, choices: Choices, tracks: Tracks, columns: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Minus the simulated log-likelihood at (log k, log rho, c), and its gradient."""
+    """Minus the simulated log-likelihood at (log k, log rho, c), and (n, 3) its gradient row by row."""
     scale, root, c = np.float32(np.exp(free[0])), np.float32(np.exp(free[1] / 2)), np.float32(free[2])
-    draws, width, value, slope = noise.shape[1], match.shape[1], 0.0, np.zeros(3)
+    draws, width, value, slopes = noise.shape[1], match.shape[1], 0.0, np.empty((len(choices), 3))
     for rows in blocks(len(choices), draws * len(tracks.sample)):
         unseen = scale * root * noise[rows]
         seen = scale * match[rows][:, None, :] + unseen
@@ -97,10 +103,10 @@ def _negative_log_likelihood(
         total = likelihood.sum(axis=1, keepdims=True)
         weight = likelihood / total
         value -= float(np.log(total / draws).sum())
-        slope[0] -= float((weight * (seen * gap[..., :width]).sum(axis=2)).sum())
-        slope[1] -= float((weight * (unseen * gap[..., :width]).sum(axis=2)).sum()) / 2
-        slope[2] -= float((weight * (taste * gap[..., width:]).sum(axis=2)).sum())
-    return value, slope
+        parts = ((seen, gap[..., :width]), (unseen / 2, gap[..., :width]), (taste, gap[..., width:]))
+        for number, (moved, by) in enumerate(parts):
+            slopes[rows, number] = -(weight * (moved * by).sum(axis=2)).sum(axis=1)
+    return value, slopes
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

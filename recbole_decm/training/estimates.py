@@ -41,13 +41,15 @@ def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
     videos, tracks_of = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
     loaders = {"valid": splits.valid} | ({"test": splits.test} if splits.test is not None else {})
     users = np.unique(np.concatenate([videos, *(loader.users for loader in loaders.values())]))
-    seen = _components(dataset.features, dataset.video_fields, videos, users, VIDEO_COMPONENTS)
+    seen = components_of(dataset.features, dataset.video_fields, videos, users, VIDEO_COMPONENTS)
     ids = np.arange(1, dataset.item_num)
-    heard = _components(dataset.features, dataset.music_fields, ids, ids, TRACK_COMPONENTS)
+    heard = components_of(dataset.features, dataset.music_fields, ids, ids, TRACK_COMPONENTS)
     tracks = Tracks.of(heard, dataset.genre_membership[1:], seed)
+    priors = dataset.uploader_prior
+    assert priors is not None  # the needs of a metric with choices
 
     def rows(video: np.ndarray, track: np.ndarray) -> Choices:
-        preference = dataset.uploader_prior[torch.from_numpy(video)].numpy()
+        preference = priors[torch.from_numpy(video)].numpy()
         return Choices.of(seen[np.searchsorted(users, video)], preference, track - 1, tracks)
 
     training = rows(videos, tracks_of)
@@ -69,9 +71,10 @@ def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
         require_overlap(loader.intervention.weight, loader.intervention.overlap, where)
 
 
-def _components(
+def components_of(
     features: Mapping[str, FeatureMatrix], fields: list[str], fit: np.ndarray, wanted: np.ndarray, size: int
 ) -> np.ndarray:
+    """(B, size) float32 principal components of some ids' features, fitted on others; a file is read in blocks."""
     matrix = joined({field: features[field] for field in fields})
     return principal_components(lambda ids: matrix.lookup(torch.from_numpy(ids)).cpu().numpy(), fit, wanted, size)
 

@@ -1,0 +1,107 @@
+"""A diagnosis: reads the training rows of a data set, and asks what the uploader adds to what the video shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.dataset import DecCMDataset
+from recbole_decm.diagnosis.habit import Subject, examine
+from recbole_decm.diagnosis.words import conclusion, verdict
+from recbole_decm.io.atomic import Format, read_header
+from recbole_decm.training.estimates import TRACK_COMPONENTS, VIDEO_COMPONENTS, components_of
+
+FIT_ROWS = 8_000
+"""Training rows that the content model and the tests look at, drawn without replacement; preferences are counted from
+all."""
+
+
+def diagnose(
+    dataset: str, arguments: Sequence[str] = (), progress: Callable[[str], None] = lambda step: None
+) -> dict[str, Any]:
+    """Ask the training rows of a data set whether the uploaders' habits decide beyond what the videos show.
+
+    Args:
+        dataset: its name; arguments: ``--key=value``, such as ``--data_path=DIR`` and ``--uploader_prior=train``.
+        progress: told each step.
+
+    Returns:
+        Plain values; ``docs/diagnosis.md`` says what each means. ``verdict`` is ``none``, ``habit``, ``little overlap``
+        or ``cannot tell``, and ``words`` says it.
+
+    Raises:
+        DecCMError: bad config or data.
+    """
+    progress("loading")
+    config = _config(dataset, arguments)
+    names = config["metrics"]
+    built = DecCMDataset(config)
+    training = built.build()[0]
+    videos, tracks = (training.inter_feat[field].numpy() for field in (training.uid_field, training.iid_field))
+    found: dict[str, Any] = {"dataset": dataset, "rows": len(videos), "tracks": training.item_num - 1}
+    missing = _missing(training, names)
+    if missing:
+        found |= {"reason": missing}
+        return found | {"verdict": conclusion(found), "words": verdict(found)}
+    rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(videos))[:FIT_ROWS])
+    progress("components")
+    wanted = np.unique(videos[rows])
+    seen = components_of(training.features, training.video_fields, videos, wanted, VIDEO_COMPONENTS)
+    ids = np.arange(1, training.item_num)
+    heard = components_of(training.features, training.music_fields, ids, ids, TRACK_COMPONENTS)
+    uploaders = training.uploaders
+    given = training.uploader_prior is not None and _varies(training.uploader_prior[torch.from_numpy(videos)].numpy())
+    subject = Subject(
+        seen[np.searchsorted(wanted, videos[rows])],
+        heard,
+        training.genre_membership[1:],
+        rows,
+        tracks - 1,
+        None if uploaders is None else uploaders[videos],
+        training.uploader_prior[torch.from_numpy(videos[rows])].numpy() if given else None,
+    )
+    found |= {"genres": list(training.genre_vocabulary), "preference": "given" if given else "counted"}
+    found |= examine(subject, config["seed"], progress)
+    return found | {"verdict": conclusion(found), "words": verdict(found)}
+
+
+def _config(dataset: str, arguments: Sequence[str]) -> DecCMConfig:
+    """The config of a run that loads features, and genres and preferences where the files have them."""
+    values: dict[str, Any] = {"metrics": ["NDCG"], "valid_metric": "NDCG@10", "topk": [10], "show_progress": False}
+    values |= {"use_gpu": False, "state": "WARNING", "extra_tests": None}
+    plain = DecCMConfig("Cosine", dataset, config_dict=values, arguments=arguments)
+    folder, form = Path(plain["data_path"]), Format.of(plain)
+    headers = [
+        read_header(path, form) if (path := folder / f"{dataset}.{suffix}").is_file() else {}
+        for suffix in ("user", "item")
+    ]
+    if plain["GENRE_FIELD"] in headers[1]:
+        values["metrics"] = ["NDCG", "MajorityShare"]
+        given = plain["uploader_prior"] == "read" and plain["PRIOR_FIELD"] in headers[0]
+        values["metrics"] += ["GenreKL"] if given else []
+    return DecCMConfig("Cosine", dataset, config_dict=values, arguments=arguments)
+
+
+def _missing(training: DecCMDataset, metrics: Sequence[str]) -> str | None:
+    """What the files would have to tell, and do not."""
+    if "MajorityShare" not in metrics:
+        return f"the tracks have no '{training.genre_field}'"
+    given = training.uploader_prior
+    videos = training.inter_feat[training.uid_field]
+    if given is not None and _varies(given[videos].numpy()):
+        return None
+    uploaders = training.uploaders
+    if uploaders is None:
+        return f"the videos have neither '{training.prior_field}' that differs nor '{training.uploader_field}'"
+    if np.bincount(uploaders[videos.numpy()]).max() < 2:
+        return "no uploader has two videos, so no preference can be counted from others"
+    return None
+
+
+def _varies(preferences: np.ndarray) -> bool:
+    return bool(np.ptp(preferences, axis=0).max() > 1e-4)

@@ -1,0 +1,124 @@
+"""A diagnosis of small worlds whose habit is known, its words, its page, and data that cannot tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recbole_decm.cli.main import main
+from recbole_decm.diagnosis import measures
+from recbole_decm.diagnosis.report import format_diagnosis, plot_diagnosis
+from recbole_decm.diagnosis.run import diagnose
+from recbole_decm.diagnosis.words import conclusion, verdict
+from recbole_decm.io.atomic import read_columns, write_atomic
+from recbole_decm.simulation.causal import SimulationConfig, simulate
+from recbole_decm.simulation.files import write_simulation
+
+SMALL = {"videos": 1_000, "music": 40, "seed": 3, "visual_dim": 128, "acoustic_dim": 32}
+GENRES = np.eye(2)
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("worlds")
+    for name, confounding in (("calm", 0.0), ("driven", 1.5)):
+        write_simulation(simulate(SimulationConfig.of(confounding=confounding, **SMALL)), folder, name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def driven(worlds):
+    return diagnose("driven", [f"--data_path={worlds}"])
+
+
+def test_a_habit_is_found_with_its_strength(driven):
+    assert driven["verdict"] == "habit" and driven["p_value"] < 1e-6 and driven["preference"] == "given"
+    assert driven["strength"]["low"] < driven["strength"]["value"] < driven["strength"]["high"]
+    assert 1.0 < driven["strength"]["value"] < 1.8  # 1.5, and noise in the features shrinks it
+    assert driven["e_value"] > driven["e_value_of_interval"] > 1.3
+    assert driven["concentration"]["same_genre"]["one_uploader"] > driven["concentration"]["same_genre"]["content"]
+    assert json.loads(json.dumps(driven)) == driven
+
+
+def test_no_habit_is_no_sign_and_says_what_would_have_been_found(worlds):
+    found = diagnose("calm", [f"--data_path={worlds}"])
+    assert found["verdict"] == "none" and found["p_value"] > 0.05
+    assert "No sign of a habit" in found["words"][0] and f"{found['detectable']:.2f}" in found["words"][0]
+
+
+def test_counted_preferences_are_permuted_and_not_identified(worlds, capsys):
+    code = main(["diagnose", "--dataset=driven", f"--data_path={worlds}", "--uploader_prior=train", "--out=a/r.html"])
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "permutation of uploaders" in shown and "not identified" in shown and "reliability" in shown
+    assert "permutation of uploaders" in Path("a/r.html").read_text()
+
+
+def test_the_page_escapes_what_data_say(driven):
+    found = driven | {"dataset": "<b>x", "genres": ["<script>alert(1)</script>", *driven["genres"][1:]]}
+    page = plot_diagnosis(found)
+    assert "<script>alert" not in page and "&lt;b&gt;x" in page and "<b>x" not in page
+    assert "E-value" in page and "plotly" in page.lower()
+    assert "<script>alert(1)</script>" in format_diagnosis(found)
+
+
+def test_without_uploaders_or_genres_nothing_can_be_said(own_planted):
+    folder = own_planted / "planted"
+    cells = read_columns(folder / "planted.user", ["video_id", "visual"])
+    columns = {"video_id:token": cells["video_id"].tolist()}
+    columns |= {"visual:float_seq": np.array([row.split() for row in cells["visual"]], dtype=float)}
+    write_atomic(folder / "planted.user", columns, decimals=7)
+    found = diagnose("planted", [f"--data_path={own_planted}"])
+    assert found["verdict"] == "cannot tell" and "neither 'uploader_genre'" in found["words"][0]
+    assert "Nothing can be said" in format_diagnosis(found) and "Nothing can be said" in plot_diagnosis(found)
+    cells = read_columns(folder / "planted.item", ["music_id", "acoustic"])
+    columns = {"music_id:token": cells["music_id"].tolist()}
+    columns |= {"acoustic:float_seq": np.array([row.split() for row in cells["acoustic"]], dtype=float)}
+    write_atomic(folder / "planted.item", columns, decimals=7)
+    assert "the tracks have no 'genre'" in diagnose("planted", [f"--data_path={own_planted}"])["words"][0]
+
+
+def test_a_wrong_key_is_one_line_and_exit_2(worlds, capsys):
+    assert main(["diagnose", "--dataset=driven", f"--data_path={worlds}", "--no_such_key=1"]) == 2
+    assert "no_such_key" in capsys.readouterr().err
+
+
+def test_concentration_counts_pairs_of_different_rows():
+    uploader, genres = np.array([0, 0, 0, 1, 2]), GENRES[[0, 0, 1, 1, 1]]
+    found = measures.concentration(uploader, genres, np.full((5, 2), 0.5))
+    assert found["uploaders"] == 3 and found["videos_each"] == {"median": 1.0, "most": 3}
+    assert found["top_tenth"] == pytest.approx(3 / 5)
+    same = found["same_genre"]
+    assert (same["one_uploader"], same["content"], same["any_two"]) == pytest.approx((1 / 3, 0.5, 0.16 + 0.36))
+    alone = measures.concentration(np.arange(5), genres, genres)
+    assert alone["same_genre"]["one_uploader"] is None
+
+
+def test_genres_that_uploaders_never_chose():
+    uploader, genres = np.repeat([0, 1, 2], [5, 5, 1]), GENRES[[0] * 5 + [0, 0, 0, 0, 1] + [1]]
+    found = measures.never_chosen(uploader, genres, np.full((11, 2), 0.5))
+    assert [entry["observed"] for entry in found] == [0, 0.5]
+    assert found[0]["content"] == pytest.approx(0.5**5)
+    assert measures.never_chosen(np.arange(11), genres, genres)[0]["observed"] is None
+
+
+def test_overlap_is_whole_without_habit_and_small_with_much():
+    q = np.full((200, 2), 0.5)
+    kind = np.arange(200) % 2
+    found = measures.overlap(q, q, kind)
+    assert found["effective_share"] == found["overlap_weighted"] == 1 and found["rare"] == [0, 0]
+    p = np.tile([0.995, 0.005], (200, 1))
+    far = measures.overlap(q, p, np.where(np.arange(200) < 199, 0, 1))
+    assert far["rare"] == [0, 1] and far["effective_share"] < 0.06
+
+
+@pytest.mark.parametrize(
+    ("p", "share", "said"), [(0.2, 0.9, "none"), (0.01, 0.9, "habit"), (0.01, 0.01, "little overlap")]
+)
+def test_what_is_said_follows_from_test_and_overlap(driven, p, share, said):
+    found = driven | {"p_value": p, "overlap": driven["overlap"] | {"overlap_weighted": share}}
+    assert conclusion(found) == said
+    assert {"none": "No sign", "habit": "worth trying", "little overlap": "too little"}[said] in verdict(found)[0]
