@@ -74,7 +74,7 @@ def load_subject(
     videos = torch.from_numpy(loader.users[:most_videos])
     parts = {split: loader, **splits.extra}
     choices = {name: _choices(part, videos.numpy()) for name, part in parts.items()}
-    latent = model.encode("visual", model.visual.lookup(videos).to(model.device)).mean.double().cpu()
+    latent = model.video_latents(model.visual.lookup(videos).to(model.device)).double().cpu()
     music = model.posteriors("acoustic").mean[1:].double().cpu()
     model.cpu().double()
     membership = dataset.genre_membership[1:] if dataset.needs_genre else None

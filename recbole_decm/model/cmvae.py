@@ -212,6 +212,10 @@ class CMVAE(ContentModel):
         """(B, F) features of any videos, on this model's device -> (B, D) posterior means."""
         return self.encode("visual", visual).mean
 
+    def music_latents(self, acoustic: Tensor) -> Tensor:
+        """(N, F) features of any tracks, on this model's device -> (N, D) posterior means."""
+        return self.encode("acoustic", acoustic).mean
+
     def query_vectors(self, visual: Tensor, uploaders: Tensor | None = None) -> Tensor:
         """Vectors of any videos, whose dot products with :meth:`music_vectors` are the scores.
 
@@ -249,8 +253,7 @@ class CMVAE(ContentModel):
 
     def music_block(self, music: Tensor) -> Tensor:
         """(N,) track ids -> (N, E) vectors, to be scored with :meth:`query_vectors`."""
-        latent = self.encode("acoustic", self.acoustic.lookup_on(self.device, music)).mean
-        return self.adjustment.key(latent, music)
+        return self.adjustment.key(self.music_latents(self.acoustic.lookup_on(self.device, music)), music)
 
     def catalogue_vectors(self) -> Tensor:
         """(n_tracks, E) vectors of the catalogue, padding first."""

@@ -65,7 +65,7 @@ def _plain(encoder: Any) -> nn.Module:
 @contextmanager
 def plainly(model: CMVAE) -> Iterator[None]:
     """Let a model encode by masked and plain operations."""
-    holders = [model.encoders] + ([model.guide] if getattr(model, "guided", False) else [])
+    holders = [part for name, part in model.named_children() if name in ("encoders", "guide", "genre_encoders")]
     before = [{name: holder[name] for name in ("visual", "acoustic")} for holder in holders]
     for holder, kept in zip(holders, before, strict=True):
         for name, encoder in kept.items():
@@ -132,4 +132,4 @@ class TrackSide(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         """(N, F) of each field in the model's order, then (N, K) -> (N, E)."""
         fields, genres = (inputs[:-1], inputs[-1]) if self.reads_genres else (inputs, None)
-        return self.model.adjustment.key_of(self.model.encode("acoustic", torch.cat(fields, dim=1)).mean, genres)
+        return self.model.adjustment.key_of(self.model.music_latents(torch.cat(fields, dim=1)), genres)

@@ -101,6 +101,7 @@ class ControlMVR(CMVAE):
     settings: ControlMVRSettings
     loss_names = GenreTerms._fields
     genres: Tensor | None
+    genre_encoders: Any  # a ModuleDict of GaussianEncoder, by modality
 
     def __init__(self, settings: Any, inputs: ModelInputs, device: torch.device | str):
         super().__init__(settings, inputs, device)
@@ -114,6 +115,9 @@ class ControlMVR(CMVAE):
         self.genre_encoders = torch.nn.ModuleDict(
             {name: make_encoder(side, s.latent_dimension, dropout, start) for name, (side, dropout) in sides.items()}
         )
+        for name, encoder in self.genre_encoders.items():  # which looks at features as the other one does
+            for expert, other in zip(encoder.experts, self.encoders[name].experts, strict=True):
+                expert.standardise_by(other.shift, other.factor)
 
     @classmethod
     def needs_genre(cls, settings: Any) -> bool:
@@ -127,8 +131,7 @@ class ControlMVR(CMVAE):
 
     def encode(self, modality: str, features: Tensor) -> Posterior:
         """(B, F) features -> (B, 2D): a and b side by side."""
-        pairs, encoder = super().encode(modality, features), self.genre_encoders[modality]
-        genre = self._of_unit_length(encoder(self.encoders[modality].standardised(features)))
+        pairs, genre = super().encode(modality, features), self._of_unit_length(self.genre_encoders[modality](features))
         return Posterior(*(torch.cat(both, dim=1) for both in zip(pairs, genre, strict=True)))
 
     def mixed(self, both: Tensor) -> Tensor:
@@ -139,8 +142,8 @@ class ControlMVR(CMVAE):
     def video_latents(self, visual: Tensor) -> Tensor:
         return self.mixed(super().video_latents(visual))
 
-    def music_block(self, music: Tensor) -> Tensor:
-        return self.mixed(super().music_block(music))
+    def music_latents(self, acoustic: Tensor) -> Tensor:
+        return self.mixed(super().music_latents(acoustic))
 
     def training_scores(self, video: Tensor, tune: Tensor, videos: Tensor, music: Tensor) -> Tensor:
         """(B, B) scores of the pairs' vectors a."""

@@ -102,7 +102,10 @@ def test_every_fusion_under_every_prior(planted, tmp_path, backdoor, fusion):
         assert match is None and adjustment is None
 
 
-@pytest.mark.parametrize("name", ["CMVAE", "DecCMTeacher", "IPW", "PDA", "DecRS", "DecCMPlus"])
+RIVALS = ["ContrastiveTowers", "VMNet", "ControlMVR", "GenreBalanced", "UploaderOffset"]
+
+
+@pytest.mark.parametrize("name", ["CMVAE", "DecCMTeacher", "IPW", "PDA", "DecRS", "DecCMPlus", *RIVALS])
 def test_every_model(planted, tmp_path, name):
     values = {"teacher_config": {"epochs": 1, "state": "ERROR", "show_progress": False}} if name == "DecCMPlus" else {}
     artefact, model = artefact_of(planted, tmp_path / "a", name, **values)
