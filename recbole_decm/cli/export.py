@@ -15,9 +15,10 @@ from recbole_decm.cli.options import TAKES_KEYS
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 @click.option("--dataset", help="Take this data set's tracks; by default those of the training data.")
 @click.option("--overwrite", is_flag=True, help="Replace a folder that exists.")
+@click.option("--neighbours", is_flag=True, help="Add the training videos, to show in explanations: personal data.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def export_command(
-    checkpoint: Path, out: Path, dataset: str | None, overwrite: bool, arguments: tuple[str, ...]
+    checkpoint: Path, out: Path, dataset: str | None, overwrite: bool, neighbours: bool, arguments: tuple[str, ...]
 ) -> None:
     """Write CHECKPOINT and its catalogue as an artefact: a folder that ranks without data set, RecBole and torch.
 
@@ -32,4 +33,8 @@ def export_command(
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
     with tqdm(unit="track", desc="Export", file=sys.stderr, disable=None) as bar:
         name = export(checkpoint, out, given, overwrite, bar.update)
+    if neighbours:
+        from recbole_decm.serving.neighbours import add_neighbours
+
+        click.echo(f"Added {add_neighbours(checkpoint, out, given)} pairs of training videos and tracks", err=True)
     click.echo(f"Wrote the artefact {name} to {out}; serve it with: recbole-decm serve {out}", err=True)

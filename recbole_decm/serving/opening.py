@@ -63,6 +63,18 @@ def open_new_videos(
     return recommender, DatasetVideos(recommender.model, _videos_of(splits, choice.split), tokens)
 
 
+def training_videos(checkpoint: Path | str, arguments: Sequence[str] = ()) -> tuple[DatasetVideos, list[str]]:
+    """The videos that a checkpoint was trained with, and the track of each; one of several tracks comes as often."""
+    content = read_checkpoint(checkpoint)
+    config = restored_config(content, arguments)
+    content_model(config)
+    recommender, splits = _of_dataset(content, config, checkpoint)
+    dataset = splits.dataset
+    users, items = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
+    videos = DatasetVideos(recommender.model, users, dataset.field2id_token[dataset.uid_field])
+    return videos, dataset.field2id_token[dataset.iid_field][items].tolist()
+
+
 def _of_dataset(content: dict, config: Any, checkpoint: Path | str) -> tuple[ModelRecommender, Any]:
     model, splits = build(config)
     load_weights(model, content["state_dict"], checkpoint)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recbole_decm.serving.api.asked import Asked, Priors
+from recbole_decm.serving.api.diversity import values_of
+from recbole_decm.serving.artefact.neighbours import Neighbours, unit
 
 if TYPE_CHECKING:
     from recbole_decm.serving.store.live import View
@@ -20,10 +22,13 @@ class Explainer:
         view: the catalogue as it was searched.
         asked: the request; priors: what the genres counted in it.
         queries: (B, E) that it was searched with.
+        neighbours: the training videos, where the artefact has them.
     """
 
-    def __init__(self, view: View, asked: Asked, priors: Priors, queries: np.ndarray) -> None:
-        self._view, self._asked, self._queries = view, asked, queries
+    def __init__(
+        self, view: View, asked: Asked, priors: Priors, queries: np.ndarray, neighbours: Neighbours | None = None
+    ) -> None:
+        self._view, self._asked, self._queries, self._neighbours = view, asked, queries, neighbours
         nothing: dict[str, np.ndarray | None] = {"habit": None, "neutral": None}
         self._others = nothing if priors.used is None else self._under(priors)
 
@@ -40,12 +45,20 @@ class Explainer:
         habit[~known] = np.nan
         return {"habit": habit, "neutral": neutral}
 
-    def of(self, row: int, ids: Sequence[str], vectors: np.ndarray, places: Sequence[int]) -> list[dict[str, Any]]:
+    def of(
+        self,
+        row: int,
+        ids: Sequence[str],
+        vectors: np.ndarray,
+        places: Sequence[int],
+        metadata: Sequence[Mapping[str, Any]] = (),
+    ) -> list[dict[str, Any]]:
         """The explanations of one video's tracks.
 
         Args:
             row: of the video in the request.
-            ids: its tracks, n of them; vectors: (n, E); places: where the search found them, from 0.
+            ids: its tracks, n of them; vectors: (n, E); places: where the search found them, from 0;
+                metadata: of each, for neighbours.
         """
         if not ids:
             return []
@@ -69,4 +82,9 @@ class Explainer:
                     "ranks": {"served": place + 1, "habit": ranks["habit"][at], "neutral": ranks["neutral"][at]},
                 }
             )
+        if self._neighbours is not None:
+            query = unit((self._queries if self._others["neutral"] is None else self._others["neutral"])[[row]])[0]
+            for at, (track, record) in enumerate(zip(ids, metadata, strict=True)):
+                near = self._neighbours.near(query, track, values_of(record.get("genre")))
+                explanations[at]["neighbours"] = near
         return explanations

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic_core import from_json
 
 from recbole_decm.errors import DecCMError
 from recbole_decm.serving.api.asked import Asked, Priors, priors_of
 from recbole_decm.serving.api.diversity import choose, pool_size
 from recbole_decm.serving.api.explaining import Explainer
 from recbole_decm.serving.api.problems import Problem, of_error
+from recbole_decm.serving.artefact.neighbours import Neighbours
 from recbole_decm.serving.store.scan import Hits, Want
 
 if TYPE_CHECKING:
@@ -57,8 +59,14 @@ class _Ready:
     rows: slice
 
 
-def rank(live: Live, batch: Sequence[Asked]) -> list[Lists | Exception]:
-    """The lists of some requests, or what is wrong with each."""
+def rank(
+    live: Live, batch: Sequence[Asked], neighbours: tuple[str, Neighbours] | None = None
+) -> list[Lists | Exception]:
+    """The lists of some requests, or what is wrong with each.
+
+    Args:
+        neighbours: of the artefact with this id, for explanations.
+    """
     view = live.view()
     answers: list[Lists | Exception] = [Problem(500, "no answer")] * len(batch)
     ready: list[_Ready] = []
@@ -74,7 +82,8 @@ def rank(live: Live, batch: Sequence[Asked]) -> list[Lists | Exception]:
         queries = _queries(view.artefact, ready)
         hits = view.search_each(queries, [want for one in ready for want in [_want(one)] * len(one.asked)])
         for one in ready:
-            answers[one.place] = _or_problem(_lists, view, one, queries[one.rows], hits[one.rows])
+            near = neighbours[1] if neighbours is not None and neighbours[0] == view.artefact.manifest.id else None
+            answers[one.place] = _or_problem(_lists, view, one, queries[one.rows], hits[one.rows], near)
     return answers
 
 
@@ -111,9 +120,9 @@ def _want(one: _Ready) -> Want:
     return Want(pool_size(options.k) if wide else options.k, one.asked.where, one.asked.exclude)
 
 
-def _lists(view: View, one: _Ready, queries: np.ndarray, hits: Sequence[Hits]) -> Lists:
+def _lists(view: View, one: _Ready, queries: np.ndarray, hits: Sequence[Hits], near: Neighbours | None) -> Lists:
     options, priors = one.asked.options, one.priors
-    explainer = Explainer(view, one.asked, priors, queries) if options.explain else None
+    explainer = Explainer(view, one.asked, priors, queries, near) if options.explain else None
     videos = []
     for row, found in enumerate(hits):
         chosen: Sequence[int] = range(len(found.ids))
@@ -128,10 +137,15 @@ def _lists(view: View, one: _Ready, queries: np.ndarray, hits: Sequence[Hits]) -
                 ids,
                 found.scores[list(chosen)].tolist(),
                 [found.texts[at] for at in chosen],
-                None if explainer is None else explainer.of(row, ids, vectors, chosen),
+                None if explainer is None else explainer.of(row, ids, vectors, chosen, _metadata(found, chosen, near)),
                 prior,
                 habit,
                 priors.kind,
             )
         )
     return Lists(view.artefact.manifest.id, view.artefact.manifest.genres, videos)
+
+
+def _metadata(found: Hits, chosen: Sequence[int], near: Neighbours | None) -> list[dict[str, Any]]:
+    """Of the chosen tracks, where neighbours need them."""
+    return [] if near is None else [from_json(found.texts[at]) for at in chosen]

@@ -27,7 +27,8 @@ from recbole_decm.serving.api.ranking import Lists, rank
 from recbole_decm.serving.api.served_log import ServedLog
 from recbole_decm.serving.api.uploads import Decoders, open_extractors
 from recbole_decm.serving.api.window import Measures, Served, Window
-from recbole_decm.serving.artefact import Tracks, open_artefact
+from recbole_decm.serving.artefact import Artefact, Tracks, open_artefact
+from recbole_decm.serving.artefact.neighbours import Neighbours, open_neighbours
 from recbole_decm.serving.filters import Filter
 
 if TYPE_CHECKING:
@@ -52,12 +53,13 @@ class Service:
         self.log = ServedLog(options.log) if options.log else None
         self.gauges = Gauges(self.measures, lambda: live.size, lambda: live.artefact.manifest.id, self._lost)
         self._batcher: Batcher[Asked, Lists] = Batcher(
-            lambda batch: rank(live, batch), _TOGETHER, options.limits.waiting
+            lambda batch: rank(live, batch, self._neighbours), _TOGETHER, options.limits.waiting
         )
         self._changes = ThreadPoolExecutor(1, "changes")
         self._decoders: Decoders | None = None
         self._extractors: dict[tuple[str, str], Any] = {}
         self._reloading = threading.Lock()
+        self._neighbours = _neighbours(folder, live.artefact)
         self._largest: tuple[str, str | None] | None = None
 
     @property
@@ -243,9 +245,11 @@ class Service:
         try:
             before = self.live.artefact.manifest.id
             found = open_artefact(self.folder)
+            near = _neighbours(self.folder, found)
             if found.manifest.id != before:
                 self.live.store.publish(found)
                 self.live.switch(found.manifest.id)
+            self._neighbours = near
             return {"artefact": found.manifest.id, "before": before, "changed": found.manifest.id != before}
         finally:
             self._reloading.release()
@@ -254,3 +258,9 @@ class Service:
 def _cards(values: Any) -> dict[str, Card]:
     """How features are made, as the artefact says it."""
     return {} if values is None else from_values(values, "features.json of the artefact")
+
+
+def _neighbours(folder: Path, artefact: Artefact) -> tuple[str, Neighbours] | None:
+    """Whose they are, and the training videos of an artefact, where its folder has them."""
+    found = open_neighbours(folder, artefact)
+    return None if found is None else (artefact.manifest.id, found)

@@ -30,6 +30,7 @@ from recbole_decm.serving.api.options import Limits
 from recbole_decm.serving.api.problems import Problem
 
 _OPTIONS = 1 << 20  # bytes of the field beside the files
+_THREADS = 4  # of the decoder of one file, which somebody waits for
 
 
 async def read_form(request: Request, files: str, most: int) -> tuple[list[BinaryIO], bytes]:
@@ -80,7 +81,7 @@ class Decoders:
         self._threads = ThreadPoolExecutor(limits.decodes, "decode")
         self._limits, self._waiting = limits, 0
         for _ in range(limits.decodes):
-            reader = Reader(of_a_clip)
+            reader = Reader(of_a_clip, threads=min(_THREADS, os.cpu_count() or 1))
             reader.start()
             self._readers.put(reader)
             self._threads.submit(self._warm)

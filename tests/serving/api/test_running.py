@@ -21,9 +21,12 @@ pytest.importorskip("onnxscript", reason="onnxscript is not installed: pip insta
 
 from recbole_decm import open_recommender, run
 from recbole_decm.cli.main import main
+from recbole_decm.serving.artefact import open_artefact
+from recbole_decm.serving.artefact.neighbours import neutral_queries
 
 FAST = {"epochs": 1, "state": "ERROR", "show_progress": False, "teacher": "none"}
 PROJECT = Path(__file__).parents[3]
+SIM = PROJECT / "dataset_atomic" / "sim"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def artefact(checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "artefact"
-    assert main(["export", str(checkpoint), "--out", str(out)]) == 0
+    assert main(["export", str(checkpoint), "--out", str(out), "--neighbours"]) == 0
     return out
 
 
@@ -83,6 +86,7 @@ def test_a_server_answers_as_the_model_reloads_without_a_failure_and_ends_when_i
         lists = [[track["track_id"] for track in result["tracks"]] for result in found["results"]]
         expected = open_recommender(checkpoint).recommend(visual, k=7)
         assert status == 200 and lists == [part["music_id"].tolist() for _, part in expected.groupby("row")]
+        _check_neighbours(port, artefact)
         if sys.platform == "linux":
             assert "libtorch" not in Path(f"/proc/{process.pid}/maps").read_text()
         # A new artefact is taken up while requests go on.
@@ -122,6 +126,31 @@ def test_a_server_answers_as_the_model_reloads_without_a_failure_and_ends_when_i
     finally:
         process.kill()
         process.wait()
+
+
+def _check_neighbours(port, folder):
+    """Training videos near a query that used each track: those of the data set's pairs, the nearest by the cosine."""
+    pairs = [line.split("\t") for line in (SIM / "sim.train.inter").read_text().splitlines()[1:]]
+    rows = [line.split("\t") for line in (SIM / "sim.user").read_text().splitlines()]
+    column = next(place for place, name in enumerate(rows[0]) if name.startswith("visual"))
+    visual = {row[0]: np.float32(row[column].split()) for row in rows[1:]}
+    own, track = pairs[7]
+    body = request_of(visual[own][None], k=600, explain=True)
+    shown = ask(port, "POST", "/v1/recommendations", body)[1]["results"][0]["tracks"]
+    near = {entry["track_id"]: entry["explanation"]["neighbours"] for entry in shown}
+    assert near[track][0]["video_id"] == own and near[track][0]["similarity"] == pytest.approx(1, abs=1e-5)
+    videos = [video for video, _ in pairs]
+    artefact = open_artefact(folder)
+    vectors = neutral_queries(artefact, {"visual": np.stack([visual[video] for video in videos])})
+    alike = vectors @ neutral_queries(artefact, {"visual": visual[own][None]})[0]
+    for name in list(near)[:20]:
+        found = [row for row, (_, used) in enumerate(pairs) if used == name]
+        best = sorted((-alike[row], row) for row in found)[:3]
+        if found:
+            assert [entry["video_id"] for entry in near[name]] == [videos[row] for _, row in best]
+            assert {entry["used"] for entry in near[name]} == {"track"}
+        else:
+            assert {entry["used"] for entry in near[name]} == {"genre"}
 
 
 def test_what_was_changed_is_there_after_the_next_start(artefact, tmp_path):

@@ -30,7 +30,7 @@ function moved(track) {
 }
 
 export function why(track) {
-  const { match, adjustment, ranks } = track.explanation ?? {};
+  const { match, adjustment, ranks, neighbours } = track.explanation ?? {};
   const parts = [];
   if (match != null) parts.push(`the match counts ${match.toFixed(2)} of ${track.score.toFixed(2)}`);
   if (adjustment) {
@@ -39,6 +39,10 @@ export function why(track) {
     for (const [genre, value] of most) parts.push(`${genre} ${value > 0 ? "adds" : "takes"} ${Math.abs(value).toFixed(2)}`);
   }
   if (ranks?.habit && ranks?.neutral) parts.push(`rank ${ranks.habit} as usual, ${ranks.neutral} without habit`);
+  if (neighbours?.length) {
+    const names = neighbours.map((video) => video.video_id).join(", ");
+    parts.push(`${neighbours[0].used === "track" ? "used by" : "its genre used by"} ${names}, the nearest videos`);
+  }
   return parts.join("; ");
 }
 

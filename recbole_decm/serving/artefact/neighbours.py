@@ -1,0 +1,115 @@
+"""``neighbours.npz``: training videos and the tracks that they used, to show beside a list. Optional, since personal.
+
+It names the artefact that it belongs to. The checksums of its parts find damage, not forgery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from recbole_decm.errors import DataError
+from recbole_decm.serving.artefact.opened import Artefact
+
+FILE = "neighbours.npz"
+FORMAT_VERSION = 1
+SHOWN = 3
+LARGEST = 1 << 33
+"""Bytes of the file."""
+
+
+def neutral_queries(artefact: Artefact, features: Mapping[str, Any]) -> np.ndarray:
+    """(B, E) float32 of length 1, of videos where no genre is preferred: what nearness is measured with."""
+    count = len(next(iter(features.values())))
+    priors = artefact.priors("neutral", count) if artefact.manifest.takes_priors else None
+    return unit(artefact.query_vectors(features, priors))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows of length 1; zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+class Neighbours:
+    """Training videos, N of them: vectors (N, E) of length 1, their ids and tracks, and the genres of the tracks."""
+
+    def __init__(
+        self, vectors: np.ndarray, videos: Sequence[str], tracks: Sequence[str], genres: Sequence[str]
+    ) -> None:
+        self._vectors, self._videos = vectors, videos
+        self._by_track, self._by_genre = _places(tracks), _places(genres, split=True)
+
+    def near(self, query: np.ndarray, track: str, genres: Sequence[str]) -> list[dict[str, Any]]:
+        """The videos nearest to a query that used a track, or, where none did, one of its genres.
+
+        Args:
+            query: (E,) of length 1, as of :func:`neutral_queries`.
+
+        Returns:
+            at most :data:`SHOWN`: ``video_id``, ``similarity`` (the cosine), ``used`` (``track`` or ``genre``).
+        """
+        rows, used = self._by_track.get(track), "track"
+        if rows is None:
+            found = [self._by_genre[name] for name in genres if name in self._by_genre]
+            rows, used = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64), "genre"
+        alike = self._vectors[rows] @ query
+        best = np.argsort(-alike, kind="stable")[:SHOWN]
+        return [
+            {"video_id": self._videos[rows[at]], "similarity": float(alike[at]), "used": used} for at in best.tolist()
+        ]
+
+
+def _places(names: Sequence[str], split: bool = False) -> dict[str, np.ndarray]:
+    found: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        for part in name.split("\x1f") if split else [name]:
+            if part:
+                found.setdefault(part, []).append(row)
+    return {name: np.array(rows, np.int64) for name, rows in found.items()}
+
+
+def write_neighbours(
+    file: Any, artefact: str, vectors: np.ndarray, videos: Sequence[str], tracks: Sequence[str], genres: Sequence[str]
+) -> None:
+    """Write to an open file; ``genres`` of each video's track are joined by the unit separator."""
+    np.savez(
+        file,
+        format_version=np.int64(FORMAT_VERSION),
+        artefact=np.str_(artefact),
+        vectors=vectors,
+        videos=np.array(videos, dtype=np.str_),
+        tracks=np.array(tracks, dtype=np.str_),
+        genres=np.array(genres, dtype=np.str_),
+    )
+
+
+def open_neighbours(folder: Path, artefact: Artefact) -> Neighbours | None:
+    """The neighbours of an artefact; None where its folder has none.
+
+    Raises:
+        DataError: damaged, of a newer version, or of another artefact.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    if path.stat().st_size > LARGEST:
+        raise DataError(f"{path}: expected at most {LARGEST:,} bytes, found {path.stat().st_size:,}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            version, owner = int(file["format_version"]), str(file["artefact"])
+            vectors = np.asarray(file["vectors"], np.float32)
+            texts = [file[name].astype(str).tolist() for name in ("videos", "tracks", "genres")]
+    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+        raise DataError(f"{path}: expected neighbours, as export --neighbours writes them, but {error}.") from error
+    if version > FORMAT_VERSION:
+        raise DataError(f"{path}: expected format_version {FORMAT_VERSION}, found {version}. Update recbole-decm.")
+    if owner != artefact.manifest.id:
+        raise DataError(f"{path}: expected neighbours of {artefact.manifest.id}, found those of {owner}. Export again.")
+    if vectors.shape != (len(texts[0]), artefact.dim) or len({len(part) for part in texts}) != 1:
+        raise DataError(f"{path}: expected {len(texts[0])} vectors of {artefact.dim} numbers, found {vectors.shape}.")
+    return Neighbours(vectors, *texts)
