@@ -33,8 +33,7 @@ def add_neighbours(checkpoint: Path | str, folder: Path, arguments: Sequence[str
     fields, parts = artefact.manifest.video_fields, []
     cuts = np.cumsum([0, *fields.values()])
     for part in videos.blocks(_BLOCK):
-        visual = part.visual.cpu().numpy()
-        features = {name: visual[:, start:end] for name, start, end in zip(fields, cuts, cuts[1:], strict=False)}
+        features = {name: part.visual[:, start:end] for name, start, end in zip(fields, cuts, cuts[1:], strict=False)}
         parts.append(neutral_queries(artefact, features))
     genre_of: dict[str, str] = {}
     if "genre" in artefact.metadata:
