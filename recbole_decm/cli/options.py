@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,26 @@ shares_option = click.option(
 videos_option = click.option(
     "--videos",
     type=click.Path(path_type=Path),
-    help="New videos: features as .npy, one row per video, or as a folder of extract; or clips: a folder, CSV or file.",
+    help="New videos: features as .npy, one row per video, .parquet, or a folder of extract; or clips: a folder, CSV "
+    "or file.",
 )
 
 
-def features_of_videos(videos: Path | None, checkpoint: Path) -> Path | None:
-    """What ``--videos`` names, as features: clips become those that a checkpoint was trained with, in a folder that
-    lasts as long as the command.
+def features_of_videos(videos: Path | None, checkpoint: Path, out: Path | None = None) -> Path | None:
+    """What ``--videos`` names, as features: clips become those that a checkpoint was trained with, and a Parquet table
+    one matrix for each field, in a folder that lasts as long as the command.
+
+    Args:
+        out: what the command writes; the folder of a table is made beside it, where other machines see it.
     """
+    if videos is not None and videos.suffix == ".parquet":
+        from recbole_decm.serving.parquet_videos import parquet_as_folder
+
+        beside = None if out is None else out.absolute().parent
+        scratch = tempfile.TemporaryDirectory(prefix=".recbole-decm-", dir=beside)
+        folder = Path(click.get_current_context().with_resource(scratch), "videos")
+        parquet_as_folder(videos, folder)
+        return folder
     if videos is None or videos.suffix == ".npy" or not videos.exists():
         return videos
     if videos.is_dir() and any(videos.glob("*.npy")):

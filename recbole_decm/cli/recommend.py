@@ -43,6 +43,7 @@ from recbole_decm.cli.options import TAKES_KEYS, features_of_videos, prior, vide
     callback=prior,
     help="Rank under neutral, mean, uploader, or g0=0.5,g1=0.5.  [default: the model's own]",
 )
+@click.option("--scheduler", help="Rank on a Dask cluster, tcp://HOST:PORT, whose machines see the same files.")
 @click.option("--dataset", help="Rank this data set's music; by default that of the training data.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File: .csv, .json, .parquet.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
@@ -61,25 +62,25 @@ def recommend_command(
     exclude_from: Path | None,
     where: str | None,
     prior: str | dict[str, float] | None,
+    scheduler: str | None,
     dataset: str | None,
     out: Path | None,
     arguments: tuple[str, ...],
 ) -> None:
     """The top tracks of CHECKPOINT, or of an artefact, for videos: row or video_id, rank, music_id, score.
 
-    Videos come from a .npy file (the label is the row, from 0), from a folder that `extract --videos` wrote, from a
-    split of the data set, or are clips, which are read as those that CHECKPOINT was trained with. They are scored and
-    written in blocks, to --out or as CSV to standard output. An index answers at the least effort that reaches --recall
-    against exact search on a sample of the videos; what it reached on others is printed. Lists with --filter or
-    --exclude are searched exactly, and are shorter where fewer than --k tracks are left. ARGUMENTS are --key=value,
-    above the values the checkpoint was trained with.
+    Videos come from a .npy file (the label is the row, from 0), a Parquet table (a column of lists for each field, and
+    video_id), from a folder that `extract --videos` wrote, from a split of the data set, or are clips, which are read
+    as those that CHECKPOINT was trained with. They are scored and written in blocks, to --out or as CSV to standard
+    output. An index answers at the least effort that reaches --recall against exact search on a sample of the videos;
+    what it reached on others is printed. Lists with --filter or --exclude are searched exactly, and are shorter where
+    fewer than --k tracks are left. ARGUMENTS are --key=value, above the values the checkpoint was trained with.
     """
     from tqdm import tqdm
 
     from recbole_decm.errors import ConfigError
-    from recbole_decm.serving.entry import open_with_videos
     from recbole_decm.serving.index import IndexOptions
-    from recbole_decm.serving.recommender import Recommender
+    from recbole_decm.serving.spread import Asked, Opened, spread
     from recbole_decm.serving.tables import Csv, table_format, write_tables
     from recbole_decm.serving.tracks import read_ids
     from recbole_decm.serving.videos import VideoChoice
@@ -92,14 +93,13 @@ def recommend_command(
         table_format(out)
     left_out = [*exclude, *(read_ids(exclude_from) if exclude_from else [])]
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
-    choice = VideoChoice(features_of_videos(videos, checkpoint), uploaders, split or "test", prior)
-    recommender, found = open_with_videos(checkpoint, choice, given)
-    if prior is not None:
-        if not isinstance(recommender, Recommender):
-            raise ConfigError("--prior: expected a model that ranks under priors of the genres, found another.")
-        click.get_current_context().with_resource(recommender.ranking_under(prior))
+    if scheduler and index != "exact":
+        raise ConfigError(f"--scheduler: expected exact search on a cluster, found --index={index}.")
+    choice = VideoChoice(features_of_videos(videos, checkpoint, out), uploaders, split or "test", prior)
+    asked = Asked(checkpoint, choice, tuple(given), k, block, tuple(left_out), where)
+    opened = Opened(asked)
+    recommender, found, allowed = opened.lists, opened.videos, opened.allowed
     recommender.check_length(k, "--k")
-    allowed = recommender.allowed(left_out, where)
     if allowed is not None:
         click.echo(f"{allowed.sum()} of {len(allowed)} tracks are left to choose from", err=True)
         if index != "exact":
@@ -115,7 +115,7 @@ def recommend_command(
         click.echo(f"recall@{k} of {index} against exact search: {reached:.4f}", err=True)
         if reached < recall:
             click.echo(f"warning: below the {recall:g} asked for; more --neighbours, or --index=exact", err=True)
-    frames = recommender.frames(found, k, block, allowed)
+    frames = spread(asked, len(found), scheduler) if scheduler else opened.frames()
     with tqdm(total=len(found), unit="video", desc="Recommend", file=sys.stderr, disable=None) as bar:
         if out is None:
             table = Csv(sys.stdout)
