@@ -23,7 +23,6 @@ from recbole_decm.serving.videos import VideoChoice, Videos
 
 PORTION = 16
 """Blocks of videos that a worker ranks at a time."""
-FILES = ("file", "uploaders")
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,8 @@ def spread(asked: Asked, count: int, address: str) -> Iterator[pd.DataFrame]:
         DecCMError: what opening or ranking raises.
     """
     run, step = uuid.uuid4().hex, asked.block * PORTION
-    places = {name: None if (path := getattr(asked.choice, name)) is None else path.absolute() for name in FILES}
-    asked = replace(asked, path=asked.path.absolute(), choice=replace(asked.choice, **places))
+    choice = replace(asked.choice, file=_absolute(asked.choice.file), uploaders=_absolute(asked.choice.uploaders))
+    asked = replace(asked, path=asked.path.absolute(), choice=choice)
     starts = iter(range(0, count, step))
     with Cluster(address) as cluster:
         waiting: deque[Future] = deque()
@@ -101,12 +100,16 @@ def spread(asked: Asked, count: int, address: str) -> Iterator[pd.DataFrame]:
             cluster.run(_end, run)
 
 
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
 _OPEN: dict[str, Opened] = {}
 
 
 def _ranked(run: str, asked: Asked, start: int, stop: int) -> list[pd.DataFrame]:
     """What a worker does."""
-    for path in (asked.path, *(getattr(asked.choice, name) for name in FILES)):
+    for path in (asked.path, asked.choice.file, asked.choice.uploaders):
         if path is not None and not path.exists():
             raise ConfigError(
                 f"{path}: expected a file that the worker on {socket.gethostname()} sees too, found none. All machines "
