@@ -31,6 +31,9 @@ SETTINGS: dict[str, dict] = {
     "DecCM, released": {"model": "DecCM", "teacher": "auto", "objective": "released"} | LEARNS,
     "DecCM, exact": {"model": "DecCM", "teacher": "none", "backdoor": "exact", "confounder_fusion": "bilinear"},
     "DecCMPlus": {"model": "DecCMPlus", "teacher": "auto", "teacher_weight": 1.0, "initial_weights": "torch"},
+    "VMNet": {"model": "VMNet", "structure_weight": 1.0, **LEARNS},
+    "ControlMVR": {"model": "ControlMVR", **LEARNS},
+    "UploaderOffset": {"model": "UploaderOffset", **LEARNS},
     "DecCMPlus, all terms": {"model": "DecCMPlus", "teacher": "auto", "both_directions": True, **LEARNS}
     | {"teacher_weight": 1.0, "distillation_weight": 0.5, "distillation_temperature": 0.1},
 }
