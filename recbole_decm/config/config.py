@@ -1,7 +1,8 @@
 """RecBole's Config with our YAML files, strict keys and literal values instead of ``eval``.
 
 Precedence is RecBole's: command line > config_dict > config files > data set YAML > model YAML > overall YAML.
-The values that ``objective: NAME`` stands for lie between config files and data set YAML.
+The values that ``objective: NAME`` and, above them, ``protocol: NAME`` stand for lie between config files and data set
+YAML.
 The dict-valued keys in :data:`recbole_decm.config.values.MERGED_KEYS` are merged entry by entry, so that
 ``eval_args: {mode: uni100}`` keeps the split that a lower layer chose.
 """
@@ -14,13 +15,14 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from recbole.config import Config
 from recbole.evaluator import metric_types
 from recbole.utils import EvaluatorType, InputType, ModelType, argument_list
 
-from recbole_decm.config import compat, registry
+from recbole_decm.config import compat, protocols, registry
 from recbole_decm.config.effects import flat, without_effect
 from recbole_decm.config.keys import Role, having
 from recbole_decm.config.together import refuse
@@ -77,6 +79,7 @@ class DecCMConfig(Config):
     ):
         self.genres: tuple[str, ...] = ()  # the genre groups that a restored model was trained with
         self._arguments = list(arguments)
+        self._made_from = (model, dataset, list(config_file_list or []), dict(config_dict or {}))
         self._given: list[tuple[str, dict]] = []  # layers of what is given, each with the place it comes from
         try:
             super().__init__(model, dataset, config_file_list, config_dict)
@@ -188,7 +191,8 @@ class DecCMConfig(Config):
         )
 
     def _get_final_config_dict(self):
-        final = merge(self.internal_config_dict, self._named_objective(), self.external_config_dict)
+        named = (self._named_objective(), self._named_protocol())
+        final = merge(self.internal_config_dict, *named, self.external_config_dict)
         final["numerical_features"] = list(final.get("numerical_features") or [])
         return final
 
@@ -198,6 +202,15 @@ class DecCMConfig(Config):
             return {}
         name = {**self.internal_config_dict, **self.external_config_dict}["objective"]
         return {key: value for key, value in OBJECTIVES[name].items() if key in self.internal_config_dict}
+
+    def _named_protocol(self) -> dict:
+        """The values that ``protocol: NAME`` stands for; a layer of its own."""
+        if "protocol" not in self.internal_config_dict:
+            return {}
+        name = {**self.internal_config_dict, **self.external_config_dict}["protocol"]
+        values = protocols.values_of(name)
+        self._check(values, f"protocol {name}")
+        return values
 
     def _check(self, values: dict, where: str) -> None:
         for key in values:
@@ -269,6 +282,13 @@ class DecCMConfig(Config):
             values |= {"state": "ERROR", "show_progress": False, "result_file": None, "log_wandb": False}
 
     # --- ours -------------------------------------------------------------------------------------------------
+    def again(self, **values: Any) -> DecCMConfig:
+        """The same run with other values, which stand above everything that was given."""
+        model, dataset, files, given = self._made_from
+        given = {key: value for key, value in (given | values).items() if (key, value) != ("local_rank", None)}
+        arguments = [argument for argument in self._arguments if argument[2:].partition("=")[0] not in values]
+        return DecCMConfig(model, dataset, files, given, arguments)
+
     @property
     def needs(self) -> Needs:
         """What the model and the metrics need of a data set."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from recbole.data.interaction import Interaction
 from recbole.utils import FeatureType
 
 from recbole_decm.data import priors
@@ -103,6 +104,17 @@ class DecCMDataset(FoldedDataset):
                 )
         if not 2 <= len(splits) <= 3:
             raise ConfigError(f"benchmark_filename: expected [train, valid] or [train, valid, test], found {names}.")
+        self._derive_from(splits)
+        return [*splits, None][:3]
+
+    def of_rows(self, parts: list[Interaction]) -> list[DecCMDataset]:
+        """Splits of given rows, the first of them for training; of a data set that is built."""
+        splits = [self.copy(part) for part in parts]
+        splits[0]._derive_from(splits)
+        return splits
+
+    def _derive_from(self, splits):
+        """Set on this and all splits what the training rows, the first split, alone may tell."""
         train = splits[0]
         videos, music = train.inter_feat[self.uid_field].numpy(), train.inter_feat[self.iid_field].numpy()
         shared = {"popularity": np.bincount(music, minlength=self.item_num)}
@@ -114,7 +126,27 @@ class DecCMDataset(FoldedDataset):
         for split in [self, *splits]:
             for name, value in shared.items():
                 setattr(split, name, value)
-        return [*splits, None][:3]
+
+    def groups_of(self, videos: np.ndarray, music: np.ndarray) -> np.ndarray:
+        """The group of each row by who chose: its uploader; where that is not known, all rows with the same uploader
+        preference; where that is not read either, all rows of the track.
+
+        Args:
+            videos, music: (n,) ids of the rows.
+
+        Returns:
+            (n,) int64, numbered in the order of the rows.
+        """
+        if self._reads_prior:
+            values = self._by_id(self.prior_field).lookup(torch.from_numpy(videos)).numpy()
+            keys = np.array([b"preference " + row.tobytes() for row in values], dtype=object)
+        else:
+            keys = np.array([b"track %d" % track for track in music], dtype=object)
+        if self.uploader_field in self._tokens:
+            tokens, uploaders = self._tokens[self.uploader_field]
+            known = uploaders[pd.Index(tokens).get_indexer(self.field2id_token[self.uid_field][videos])]
+            keys = np.where(known == "", keys, known)
+        return pd.factorize(keys)[0].astype(np.int64)
 
     def _more_rows(self):
         """What to do about a split without rows."""

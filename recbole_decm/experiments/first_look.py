@@ -37,7 +37,7 @@ def first_look(
     own = {"topk": [k], "metrics": ["NDCG", "Recall", "MajorityShare"], "valid_metric": f"NDCG@{k}"}
     cells = []
     for model in models:  # each with the keys it knows
-        given = arguments_for(model, dataset, values or {})
+        given = arguments_for(model, dataset, {"protocol": "default", **(values or {})})
         cells.append(one_cell(model, dataset, {**QUIET, **own, **given}))
         if TEST not in (cells[-1].config["extra_tests"] or []):
             raise ConfigError(f"{dataset}: expected choices without confounding, '{TEST}' of extra_tests, found none.")

@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.protocols import DEFAULT
 from recbole_decm.errors import ConfigError, DecCMError, suggest
 from recbole_decm.experiments import search
 from recbole_decm.experiments.cells import LOGGED, one_cell, with_absolute_paths
@@ -59,6 +60,8 @@ def tune(
     """
     out = out.absolute()
     base = DecCMConfig(model, dataset, config_dict={**values, "seed": seed})
+    if "protocol" in base.known_keys:  # the search chooses, and not each of its trials anew
+        values = {"protocol": DEFAULT, **values}
     for name in space:
         if name not in base.known_keys or name in RESERVED:
             raise ConfigError(f"space: expected keys of {model}, found '{name}'.{suggest(name, base.known_keys)}")

@@ -19,7 +19,7 @@ from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.model.distillation import ProfessionalPairs, first_of_each, ranking_divergence
 from recbole_decm.model.fusions import READS_GENRES, make_fusion
 from recbole_decm.model.objectives import TEACHER_KLS
-from recbole_decm.model.settings import DecCMSettings
+from recbole_decm.model.settings import DecCMPlusSettings, DecCMSettings
 from recbole_decm.model.teachers import NoTeacher
 from recbole_decm.model.towers import Posterior, make_encoder, take_standardisation
 
@@ -232,3 +232,5 @@ class DecCMPlus(DecCM):
     student's. It differs from :class:`DecCM` in ``properties/model/DecCMPlus.yaml`` alone; docs/results/decmplus.md has
     the reasons.
     """
+
+    settings_class = DecCMPlusSettings

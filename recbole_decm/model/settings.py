@@ -163,6 +163,21 @@ class DecCMSettings(MatcherSettings):
     )
 
 
+@dataclass(frozen=True, config=STRICT)
+class DecCMPlusSettings(DecCMSettings):
+    """Hyper-parameters of DecCMPlus: DecCM's, and how it comes to some of them."""
+
+    protocol: Annotated[str, Field(min_length=1)] = Field(
+        description=(
+            "Named set of values, below all that is given otherwise: auto (training and validation rows choose, "
+            "docs/protocol.md), default (this file), or a file of properties/protocol."
+        )
+    )
+    protocol_fits: int = Field(
+        ge=0, description="The most trainings that protocol: auto may spend on its choice; 0 takes default."
+    )
+
+
 def lack_of_negatives(config: Any) -> str | None:
     """What to say where the batch of all processes together has fewer pairs than ``num_negatives`` + 1; else None.
 

@@ -10,6 +10,7 @@ from typing import Any
 from recbole_decm.config import registry
 from recbole_decm.config.config import DecCMConfig, keys_read_by
 from recbole_decm.config.keys import Role, having
+from recbole_decm.config.protocols import DEFAULT
 from recbole_decm.config.values import parse_arguments, read_config_files, read_yaml, take_config_files
 from recbole_decm.errors import ConfigError
 from recbole_decm.io.digest import of_files
@@ -42,6 +43,7 @@ def restored_config(content: dict, arguments: Sequence[str] = ()) -> DecCMConfig
     if dataset == content["dataset"]:
         kept |= having(Role.DATA)
     values = {key: value for key, value in content["config"].items() if key in kept}
+    values |= {"protocol": DEFAULT} if "protocol" in kept and "protocol" not in values else {}  # there was none then
     other = sorted(key for key, value in asked.items() if key in values and values[key] != value)
     if other:
         changes = ", ".join(f"{key} ({values[key]} -> {asked[key]})" for key in other)

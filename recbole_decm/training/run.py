@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from recbole_decm.io.write import make_folder, take, write_text
 from recbole_decm.model.settings import lack_of_negatives
 from recbole_decm.parallel import group, launch
 from recbole_decm.parallel.processes import launched, started_by_launcher
-from recbole_decm.training import teacher
+from recbole_decm.training import protocol, teacher
 from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
 from recbole_decm.training.estimates import RESULTS, estimates, weigh_choices
 from recbole_decm.training.failures import naming_model
@@ -157,12 +157,23 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
     return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 
 
-def fit(config: DecCMConfig, saved: bool = True) -> Trained:
-    """Train the model of a config: data, teacher stage where the model has one, then RecBole's training loop."""
+def fit(config: DecCMConfig, saved: bool = True, splits: Splits | None = None) -> Trained:
+    """Train the model of a config: data, protocol and teacher where the model has them, then RecBole's training loop.
+
+    Args:
+        saved: write a checkpoint.
+        splits: of :func:`load`, or other rows of the same data set.
+    """
     seconds: dict[str, float] = {}
+    if splits is None:
+        with timed(seconds, "load"):
+            splits = load(config)
+    choice = None
+    if protocol.to_choose(config):
+        with timed(seconds, "protocol"):
+            choice = group.first_alone(config.share, lambda: protocol.find(config, splits, fit))
+            config, splits = protocol.taken(config, choice, splits, load)
     values = values_to_run_again(config)
-    with timed(seconds, "load"):
-        splits = load(config)
     model, _ = build(config, splits)
     check_batches(len(splits.train), config.share.size)
     _ = splits.extra  # read now: an error after training is late
@@ -185,6 +196,7 @@ def fit(config: DecCMConfig, saved: bool = True) -> Trained:
         trainer.provenance = provenance(config)
         read = {"teacher": path, "checkpoint": config["checkpoint"]}
         trainer.provenance["digests"] |= {name: of_files([Path(file)]) for name, file in read.items() if file}
+        trainer.provenance |= {"protocol": asdict(choice)} if choice is not None else {}
     with timed(seconds, "train"):
         score, result = trainer.fit(splits.train, splits.valid, saved=saved, show_progress=config["show_progress"])
     return Trained(config, model, trainer, splits, float(score), plain_metrics(result), seconds=seconds, values=values)
@@ -351,7 +363,7 @@ def write_result(path: Path, config: DecCMConfig, result: dict) -> None:
     names = {key: config[key] for key in ("model", "dataset", "seed")}
     seconds = {"load": 0.0, "teacher": 0.0, "train": 0.0, "test": 0.0} | result["seconds"]
     order = ("valid", "test", *(key for key in result if key.startswith("test_")))
-    order += ("cold_warm",) if result.get("cold_warm") else ()
+    order += tuple(key for key in ("cold_warm", "protocol") if result.get(key))
     order += tuple(key for key in RESULTS if key in result)
     order += ("seconds", "epochs", "train_pairs", "checkpoint", "versions", "digests", "config")
     content = {"format_version": RESULT_FORMAT} | names | {key: result[key] for key in order} | {"seconds": seconds}

@@ -92,10 +92,14 @@ def find(config: DecCMConfig, fit: Callable[[DecCMConfig], Any]) -> Path | None:
     return path
 
 
+def folder_of(config: DecCMConfig) -> Path:
+    """The folder of the teachers that a config finds and leaves."""
+    return Path(config["teacher_dir"] or Path(config["checkpoint_dir"]) / "teachers")
+
+
 def cached_path(config: DecCMConfig, teacher: DecCMConfig) -> Path:
     """Where the teacher of a student's config is kept."""
-    folder = Path(config["teacher_dir"] or Path(config["checkpoint_dir"]) / "teachers")
-    return folder / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
+    return folder_of(config) / f"{teacher['dataset']}-{fingerprint(teacher)}.pth"
 
 
 def _train(config: DecCMConfig, path: Path, fit: Callable[[DecCMConfig], Any]) -> None:
