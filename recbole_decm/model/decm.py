@@ -7,7 +7,7 @@ Reference:
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ class DecCM(CMVAE):
 
     uses_uploader_prior = True
     takes_teacher = True
-    settings_class = DecCMSettings
+    settings_class: ClassVar[type[DecCMSettings]] = DecCMSettings
     loss_names = DeconfoundedLossTerms._fields
     settings: DecCMSettings
     uploader_prior: Tensor

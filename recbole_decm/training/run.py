@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def fit(config: DecCMConfig, saved: bool = True, splits: Splits | None = None) -
     choice = None
     if protocol.to_choose(config):
         with timed(seconds, "protocol"):
-            choice = group.first_alone(config.share, lambda: protocol.find(config, splits, fit))
+            choice = group.first_alone(config.share, partial(protocol.find, config, splits, fit))
             config, splits = protocol.taken(config, choice, splits, load)
     values = values_to_run_again(config)
     model, _ = build(config, splits)

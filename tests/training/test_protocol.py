@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.running import make_config
 
-from recbole_decm.io.digest import of_tensors
+from recbole_decm.io.weights import of_tensors
 from recbole_decm.training import protocol, run
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.evaluate import evaluate
