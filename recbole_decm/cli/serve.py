@@ -48,6 +48,13 @@ def _limits(command: Any) -> Any:
 @click.option("--window", default=3600.0, show_default=True, help="Seconds that the gauges of /metrics look back.")
 @click.option("--majority", metavar="GENRE", help="Genre whose share is watched.  [default: the largest]")
 @click.option("--popularity", default="popularity", show_default=True, help="Column with the tracks' popularity.")
+@click.option(
+    "--index",
+    default="exact",
+    show_default=True,
+    type=click.Choice(["exact", "hnsw", "ivf"]),
+    help="For more than 200,000 tracks: an index that is built in the background, once it reaches a recall of 0.95.",
+)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="Of a product of matrices.")
 @_limits
 def serve_command(
@@ -64,6 +71,7 @@ def serve_command(
     majority: str | None,
     popularity: str,
     threads: int,
+    index: str,
     **limits: Any,
 ) -> None:
     """Serve ARTEFACT, a folder that `export` wrote: an API, its description at /docs, and a page to try it.
@@ -89,7 +97,7 @@ def serve_command(
         popularity=popularity,
         limits=Limits(**{field.name: limits[field.name] for field in fields(Limits)}),
     )
-    serve(artefact, options, store, api_keys, threads, lambda line: click.echo(line, err=True))
+    serve(artefact, options, store, api_keys, threads, index, lambda line: click.echo(line, err=True))
 
 
 @click.command("api-key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import socket
 import sys
@@ -18,6 +19,8 @@ from recbole_decm.serving.api.keys import Keys
 from recbole_decm.serving.api.options import ServeOptions, require_keys
 from recbole_decm.serving.api.service import Service
 from recbole_decm.serving.artefact import open_artefact
+from recbole_decm.serving.artefact.manifest import read_manifest
+from recbole_decm.serving.index import IndexOptions
 from recbole_decm.serving.store.live import Live
 from recbole_decm.serving.store.opening import open_store
 
@@ -26,21 +29,23 @@ _SWITCH = 0.0005
 read, and each answer would wait for Python's 5 ms."""
 
 
-def open_catalogue(folder: Path, url: str) -> Live:
+def open_catalogue(folder: Path, url: str, index: str = "exact") -> Live:
     """The catalogue of a store, with the artefact of a folder as the version that answers.
+
+    Args:
+        index: exact, or the kind of an index for large catalogues.
 
     Raises:
         DecCMError: the artefact or the store cannot be used.
     """
-    artefact = open_artefact(folder)
+    version = read_manifest(folder).id
     store = open_store(url)
     try:
-        version = artefact.manifest.id
         if version not in [entry.id for entry in store.versions()]:
-            store.publish(artefact)
+            store.publish(open_artefact(folder))
         if store.active() != version:
             store.activate(version)
-        return Live(store)
+        return Live(store, index=None if index == "exact" else IndexOptions(index))
     except BaseException:
         store.close()
         raise
@@ -57,6 +62,7 @@ def serve(
     url: str | None = None,
     keys: Path | None = None,
     threads: int = 1,
+    index: str = "exact",
     tell: Callable[[str], object] = lambda line: None,
 ) -> None:
     """Serve the artefact of a folder until SIGTERM or SIGINT; what is being answered then is answered.
@@ -66,6 +72,7 @@ def serve(
         keys: file of the keys.
         threads: of a product of matrices. Requests that come together share one, so one thread serves hundreds a
             second, and leaves the other cores to what reads requests and decodes uploads.
+        index: as of :func:`open_catalogue`.
         tell: told where the server is, once it can be asked.
 
     Raises:
@@ -76,12 +83,11 @@ def serve(
     line = _bound(options.host, options.port)
     try:
         place = url or default_store(folder)
-        live = open_catalogue(folder, place)
+        live = open_catalogue(folder, place, index)
         service = Service(live, folder, options)
         threadpool_limits(limits=threads)
         sys.setswitchinterval(_SWITCH)
-        gc.collect()
-        gc.freeze()  # the catalogue stays: no collection walks through it
+        _settle()
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{line.getsockname()[1]}"
         config = uvicorn.Config(
@@ -100,6 +106,14 @@ def serve(
             server.run(sockets=[line])
     finally:
         line.close()
+
+
+def _settle() -> None:
+    """Give back the memory that loading took, and let no later collection walk through what stays."""
+    gc.collect()
+    gc.freeze()
+    with suppress(OSError, AttributeError):  # a system without glibc keeps it for itself
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _Server(uvicorn.Server):
