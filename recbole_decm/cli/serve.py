@@ -8,28 +8,30 @@ from typing import Any
 
 import click
 
-_LIMITS: dict[str, tuple[Any, str]] = {
-    "rate": (1000.0, "Requests a second of each caller; 0 for any number."),
-    "body": (4 << 20, "Bytes of a request without files."),
-    "upload": (256 << 20, "Bytes of a request with files."),
-    "k": (1000, "Tracks of a list."),
-    "batch": (256, "Videos of a request, tracks of a change."),
-    "uploads": (8, "Files of a request."),
-    "seconds": (30.0, "Seconds until a request has come, and until it is answered."),
-    "waiting": (512, "Requests that wait for an answer."),
-    "decodes": (2, "Files that are decoded at a time."),
-    "clip_seconds": (600.0, "Length of an uploaded file."),
-    "decode_seconds": (20.0, "Seconds of work on an uploaded file."),
-    "decode_memory": (1 << 30, "Bytes that a decoder may take."),
+from recbole_decm.serving.api.options import Limits, ServeOptions
+
+_LIMITS = {
+    "rate": "Requests a second of each caller; 0 for any number.",
+    "body": "Bytes of a request without files.",
+    "upload": "Bytes of a request with files.",
+    "k": "Tracks of a list.",
+    "batch": "Videos of a request, tracks of a change.",
+    "uploads": "Files of a request.",
+    "seconds": "Seconds until a request has come, and until it is answered.",
+    "waiting": "Requests that wait for an answer.",
+    "decodes": "Files that are decoded at a time.",
+    "clip_seconds": "Length of an uploaded file.",
+    "decode_seconds": "Seconds of work on an uploaded file.",
+    "decode_memory": "Bytes that a decoder may take.",
 }
 
 
 def _limits(command: Any) -> Any:
-    for name, (default, help_text) in reversed(_LIMITS.items()):
-        option = "--rate" if name == "rate" else f"--max-{name.replace('_', '-')}"
-        command = click.option(option, name, default=default, show_default=True, type=type(default), help=help_text)(
-            command
-        )
+    usual = Limits()
+    for name, help_text in reversed(_LIMITS.items()):
+        default = getattr(usual, name)
+        settings: dict[str, Any] = {"default": default, "type": type(default), "show_default": True}
+        command = click.option(Limits.option(name), name, help=help_text, **settings)(command)
     return command
 
 
@@ -82,7 +84,6 @@ def serve_command(
     from recbole_decm.cli.extras import require_serve
 
     require_serve()
-    from recbole_decm.serving.api.options import Limits, ServeOptions
     from recbole_decm.serving.api.running import serve
 
     options = ServeOptions(

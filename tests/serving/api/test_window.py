@@ -16,6 +16,7 @@ from recbole_decm.serving.api.served_log import ServedLog
 from recbole_decm.serving.api.window import Served, Window
 
 GENRES = ("pop", "jazz")
+PROJECT = Path(__file__).parents[3]
 
 
 def of(*tracks, habit=None):
@@ -75,6 +76,14 @@ def test_gauges_and_counters_are_what_was_served(tmp_path):
         assert values['decm_requests_total{route="/v1/recommendations",status="200"}'] == "3.0"
         assert values['decm_requests_total{route="/v1/recommendations",status="422"}'] == "1.0"
         assert values['decm_artefact{artefact="one"}'] == "1.0"
+
+
+def test_the_dashboard_asks_for_what_there_is(tmp_path):
+    asked = set(re.findall(r"decm_\w+", (PROJECT / "docs" / "dashboard.json").read_text()))
+    with served(tmp_path) as (client, _):
+        client.get("/healthz")
+        there = set(re.findall(r"^(decm_\w+)", client.get("/metrics").text, re.M))
+    assert len(asked) == 8 and asked <= there, asked - there
 
 
 def test_the_log_holds_what_was_served_and_no_uploader(tmp_path):
