@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_decm.serving.store.texts import Texts
 
-_RECENT = 8_192
+_RECENT = 4_096
 
 
 class Keys:
@@ -57,7 +57,7 @@ class Keys:
         recent = self._sorted[2]
         recent.update(dict.fromkeys(gone, -1))
         recent.update(zip(names, rows.tolist(), strict=True))
-        if len(recent) > _RECENT + len(self._sorted[0]) // 4:
+        if len(recent) > _RECENT + len(self._sorted[0]) // 32:
             self.settle(ids)
 
     def settle(self, ids: Texts) -> None:
@@ -65,10 +65,13 @@ class Keys:
         hashes, rows, recent = self._sorted
         changed = np.fromiter(map(hash, recent), np.int64, len(recent))
         places = np.fromiter(recent.values(), np.int32, len(recent))
-        kept = ~np.isin(hashes, changed)
-        suspects = np.flatnonzero(~kept)  # nearly all have changed; others share a hash with one that has
-        kept[suspects] = [ids[row].decode() not in recent for row in rows[suspects].tolist()]
-        hashes = np.concatenate([hashes[kept], changed[places >= 0]])
-        rows = np.concatenate([rows[kept], places[places >= 0]])
-        order = hashes.argsort(kind="stable")
+        kept = np.ones(len(hashes), bool)
+        first, last = (hashes.searchsorted(changed, side) for side in ("left", "right"))
+        for at in np.flatnonzero(first < last).tolist():  # what has changed, or shares a hash with it
+            for place in range(first[at], last[at]):
+                kept[place] = ids[int(rows[place])].decode() not in recent
+        new = np.flatnonzero(places >= 0)
+        new = new[changed[new].argsort()]
+        hashes, rows = np.concatenate([hashes[kept], changed[new]]), np.concatenate([rows[kept], places[new]])
+        order = hashes.argsort(kind="stable")  # two runs, which are merged
         self._sorted = (hashes[order], rows[order], {})
