@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import select
 import signal
 import sys
 import tempfile
@@ -91,7 +92,7 @@ def state(last: int) -> dict[str, int | None]:
     return shown
 
 
-def kill_writers(url: str, folder: Path, kills: int, draw: random.Random, least: float = 0.02) -> Counts:
+def kill_writers(url: str, folder: Path, kills: int, draw: random.Random) -> Counts:
     """Kill a process that writes at random moments, again and again over one store."""
     counts, last = Counts(), -1
     store = open_store(url)
@@ -100,7 +101,9 @@ def kill_writers(url: str, folder: Path, kills: int, draw: random.Random, least:
     folder.mkdir(exist_ok=True)
     for _ in range(kills):
         child = fork(lambda first=last + 1: write(url, first), folder)
-        time.sleep(draw.uniform(least, 0.3))
+        if draw.random() < 0.8:  # the others are killed while they open the store
+            select.select([child.pipe], [], [], 30)
+        time.sleep(draw.uniform(0, 0.3))
         child.kill()
         said = child.said().split()
         if not all(word.isdigit() for word in said):
@@ -120,8 +123,7 @@ def kill_postgres(server: Postgres, url: str, kills: int, draw: random.Random) -
     query = np.ones((1, 4), np.float32)
     try:
         for _ in range(kills):
-            end = time.monotonic() + draw.uniform(0.02, 0.2)
-            while time.monotonic() < end:
+            for _ in range(draw.randint(1, 10)):
                 last = change(live, last + 1)
                 counts.acknowledged += 1
             server.stop(signal.SIGQUIT)

@@ -7,11 +7,12 @@ assignment replaces.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -176,6 +177,8 @@ class Table:
     def settle(self) -> None:
         """Put what was needed for the changes of a whole catalogue away."""
         self._keys.settle(self.now.ids)
+        with suppress(OSError, AttributeError):  # glibc's heap keeps what reading took; others have no such call
+            ctypes.CDLL(None).malloc_trim(0)
 
     def _columns(
         self, now: Snapshot, rows: np.ndarray, texts: list[str], kinds: Mapping[str, str], alive: np.ndarray
