@@ -1,8 +1,7 @@
 """``protocol: auto``: which named set of values to train with, as training and validation rows alone tell.
 
-Each candidate is trained without the rows of a fold of uploaders and ranks them. The first candidate stays unless
-another is better by more than the standard error of the difference. What may be spent is counted in trainings, so every
-machine compares the same.
+Each candidate is trained without the rows of a fold of uploaders and ranks them; the best mean over the folds is taken.
+What may be spent is counted in trainings, so every machine compares the same.
 """
 
 from __future__ import annotations
@@ -158,7 +157,7 @@ def _only_warnings() -> Iterator[None]:
 
 
 def chosen_of(scores: dict[str, list[float]]) -> Choice:
-    """The best of some protocols by the mean over the folds; the first, unless the lead is above its standard error.
+    """The best of some protocols by the mean over the folds; of equal ones the first.
 
     Args:
         scores: of each protocol, of the same folds.
@@ -166,14 +165,11 @@ def chosen_of(scores: dict[str, list[float]]) -> Choice:
     Examples:
         >>> chosen_of({"default": [0.1, 0.2, 0.3], "other": [0.2, 0.3, 0.5]}).chosen
         'other'
-        >>> chosen_of({"default": [0.1, 0.2, 0.3], "other": [0.2, 0.1, 0.35]}).chosen
-        'default'
     """
-    first, best = next(iter(scores)), max(scores, key=lambda name: np.mean(scores[name]))
-    lead = np.subtract(scores[best], scores[first])
-    error = lead.std(ddof=1) / np.sqrt(len(lead)) if len(lead) > 1 else 0.0
-    means = ", ".join(f"{name} {np.mean(found):.4f}" for name, found in scores.items())
-    return Choice(best if lead.mean() > error else first, f"ndcg of {len(lead)} folds of uploaders: {means}", scores)
+    means = {name: float(np.mean(found)) for name, found in scores.items()}
+    said = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+    folds = len(next(iter(scores.values())))
+    return Choice(max(means, key=means.__getitem__), f"ndcg of {folds} folds of uploaders: {said}", scores)
 
 
 def cached_path(config: DecCMConfig) -> Path:
