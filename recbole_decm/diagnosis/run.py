@@ -17,8 +17,8 @@ from recbole_decm.io.atomic import Format, read_header
 from recbole_decm.training.estimates import TRACK_COMPONENTS, VIDEO_COMPONENTS, components_of
 
 FIT_ROWS = 8_000
-"""Training rows that the content model and the tests look at, drawn without replacement; preferences are counted from
-all."""
+"""Training rows that the content model and the tests look at, all of uploaders that are drawn; preferences are counted
+from all."""
 
 
 def diagnose(
@@ -48,13 +48,13 @@ def diagnose(
     if missing:
         found |= {"reason": missing}
         return found | {"verdict": conclusion(found), "words": verdict(found)}
-    rows = np.sort(np.random.default_rng(config["seed"]).permutation(len(videos))[:FIT_ROWS])
+    uploaders = training.uploaders
+    rows = _rows_to_look_at(None if uploaders is None else uploaders[videos], len(videos), config["seed"])
     progress("components")
     wanted = np.unique(videos[rows])
     seen = components_of(training.features, training.video_fields, videos, wanted, VIDEO_COMPONENTS)
     ids = np.arange(1, training.item_num)
     heard = components_of(training.features, training.music_fields, ids, ids, TRACK_COMPONENTS)
-    uploaders = training.uploaders
     given = training.uploader_prior is not None and _varies(training.uploader_prior[torch.from_numpy(videos)].numpy())
     subject = Subject(
         seen[np.searchsorted(wanted, videos[rows])],
@@ -85,6 +85,15 @@ def _config(dataset: str, arguments: Sequence[str]) -> DecCMConfig:
         given = plain["uploader_prior"] == "read" and plain["PRIOR_FIELD"] in headers[0]
         values["metrics"] += ["GenreKL"] if given else []
     return DecCMConfig("Cosine", dataset, config_dict=values, arguments=arguments)
+
+
+def _rows_to_look_at(uploader: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+    """At most :data:`FIT_ROWS` rows: those of uploaders that are drawn, or any where none is known."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(count)
+    if uploader is not None:
+        order = order[np.argsort(rng.permutation(int(uploader.max()) + 1)[uploader[order]], kind="stable")]
+    return np.sort(order[:FIT_ROWS])
 
 
 def _missing(training: DecCMDataset, metrics: Sequence[str]) -> str | None:

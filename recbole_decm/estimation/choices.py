@@ -39,6 +39,19 @@ class Tracks:
         return cls(described, kind.reshape(-1).astype(np.int64), kinds.astype(np.float64), sample)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether normalisers are summed over all tracks."""
+        return len(self.sample) == len(self.kind)
+
+    def drawn(self, number: int) -> Tracks:
+        """The same with a sample of its own for each number; all tracks where there are no more."""
+        if self.is_whole:
+            return self
+        rng = np.random.default_rng([number, len(self.kind)])
+        sample = rng.choice(len(self.kind), len(self.sample), replace=False, shuffle=False)
+        return replace(self, sample=np.sort(sample))
+
+    @property
     def columns(self) -> np.ndarray:
         """(M, Y + T) float32: the description, and which kind a track is."""
         return np.concatenate([self.described, np.eye(len(self.membership), dtype=np.float32)[self.kind]], axis=1)

@@ -1,8 +1,9 @@
 """A bilinear conditional logit of tracks, fitted by penalised maximum likelihood.
 
 P(m | x, u) = exp(U) / sum of exp(U) over the tracks, U = x' D y_m + c l_u,kind(m) (McFadden, 1974). In a large
-catalogue the sum runs over a uniform sample of the others, scaled to their number, beside the chosen track itself: the
-estimate of the sum is unbiased whatever was chosen (sampled softmax with correction: Bengio and Senecal, 2008).
+catalogue the sum runs over a uniform sample beside the chosen track. A fit draws one for every few rows and counts each
+track once: its numbers are then right for samples of any size (McFadden, "Modelling the choice of residential
+location", 1978). Chances take a sample for as many tracks as there are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from scipy.optimize import minimize
 from recbole_decm.estimation.choices import Choices, Tracks
 
 _BLOCK_CELLS = 1 << 21
+SHARE_A_SAMPLE = 16
+"""Rows of a fit for which the same tracks are drawn."""
 FREE_PENALTY = 1.0
 """Penalty of the tracks' own attraction, the row of D that belongs to the column of ones."""
 
@@ -57,10 +60,10 @@ def negative_log_likelihood(free: np.ndarray, choices: Choices, tracks: Tracks) 
     matrix, c = free[:-1].reshape(-1, width).astype(np.float32), np.float32(free[-1])
     columns, value = tracks.columns, 0.0
     slope, slope_c = np.zeros(matrix.shape), 0.0
-    for rows in blocks(len(choices), len(tracks.sample)):
+    for rows in fit_blocks(len(choices), tracks):
         x, taste = choices.described[rows], choices.taste[rows]
         coefficients = np.concatenate([x @ matrix, c * taste], axis=1)
-        log_chosen, mean = normalised(coefficients, columns, tracks, choices.chosen[rows])
+        log_chosen, mean = normalised(coefficients, columns, tracks.drawn(rows.start), choices.chosen[rows])
         value -= float(log_chosen.sum(dtype=np.float64))
         gap = mean - columns[choices.chosen[rows]]
         slope += x.T @ gap[:, :width]
@@ -82,15 +85,23 @@ def normalised(
     """
     own = columns[chosen]
     own_utility = np.einsum("bc,bc->b", coefficients, own)
-    terms, weight_own, _ = shares(coefficients, columns, tracks, chosen, own_utility)
+    terms, weight_own, _ = shares(coefficients, columns, tracks, chosen, own_utility, counted_once=True)
     mean = terms @ columns[tracks.sample] + weight_own[:, None] * own
     return np.log(np.maximum(weight_own, np.finfo(np.float32).tiny)), mean
 
 
 def shares(
-    coefficients: np.ndarray, columns: np.ndarray, tracks: Tracks, chosen: np.ndarray, own_utility: np.ndarray
+    coefficients: np.ndarray,
+    columns: np.ndarray,
+    tracks: Tracks,
+    chosen: np.ndarray,
+    own_utility: np.ndarray,
+    counted_once: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities of the sampled tracks, each with those it stands for, and of the chosen track beside them.
+
+    Args:
+        counted_once: a sampled track stands for itself alone.
 
     Returns:
         (B, S), 0 where a row chose the track; (B,) of the chosen track; (B,) logarithm of the normaliser.
@@ -100,15 +111,21 @@ def shares(
     sampled = tracks.sample[place] == chosen
     utilities[np.flatnonzero(sampled), place[sampled]] = -np.inf
     others = np.maximum(len(tracks.sample) - sampled, 1)
-    correction = ((len(tracks.kind) - 1) / others).astype(np.float32)
+    correction = np.ones(1) if counted_once else (len(tracks.kind) - 1) / others
     top = np.maximum(utilities.max(axis=1), own_utility)
     utilities -= top[:, None]
     terms = np.exp(utilities, out=utilities)
-    terms *= correction[:, None]
+    terms *= correction[:, None].astype(np.float32)
     own = np.exp(own_utility - top)
     total = terms.sum(axis=1) + own
     terms /= total[:, None]
     return terms, own / total, top + np.log(total)
+
+
+def fit_blocks(rows: int, tracks: Tracks, draws: int = 1) -> Iterator[slice]:
+    """Blocks of rows that share a sample of the tracks, or that fit into memory where there is no sample."""
+    cells = draws * len(tracks.sample)
+    return blocks(rows, cells if tracks.is_whole else max(cells, _BLOCK_CELLS // SHARE_A_SAMPLE))
 
 
 def blocks(rows: int, cells_a_row: int) -> Iterator[slice]:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from recbole_decm.estimation.choices import Choices, Tracks
-from recbole_decm.estimation.logit import blocks, normalised
+from recbole_decm.estimation.logit import fit_blocks, normalised
 
 DRAWS = 64
 """Antithetic draws a row; with 16, rho comes out too small."""
@@ -91,13 +91,13 @@ def _negative_log_likelihood(
     """Minus the simulated log-likelihood at (log k, log rho, c), and (n, 3) its gradient row by row."""
     scale, root, c = np.float32(np.exp(free[0])), np.float32(np.exp(free[1] / 2)), np.float32(free[2])
     draws, width, value, slopes = noise.shape[1], match.shape[1], 0.0, np.empty((len(choices), 3))
-    for rows in blocks(len(choices), draws * len(tracks.sample)):
+    for rows in fit_blocks(len(choices), tracks, draws):
         unseen = scale * root * noise[rows]
         seen = scale * match[rows][:, None, :] + unseen
         taste = np.repeat(choices.taste[rows][:, None, :], draws, axis=1)
         chosen = np.repeat(choices.chosen[rows], draws)
         coefficients = np.concatenate([seen, c * taste], axis=2).reshape(-1, columns.shape[1])
-        log_chosen, mean = normalised(coefficients, columns, tracks, chosen)
+        log_chosen, mean = normalised(coefficients, columns, tracks.drawn(rows.start), chosen)
         gap = (columns[chosen] - mean).reshape(-1, draws, columns.shape[1])
         likelihood = np.exp(log_chosen.reshape(-1, draws).astype(np.float64))
         total = likelihood.sum(axis=1, keepdims=True)
