@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from recbole_decm.errors import DataError
 from recbole_decm.io.digest import of_values
 from recbole_decm.io.typed import Strict, complaint
+from recbole_decm.serving.artefact.files import read_at_most, regular
 
 FORMAT_VERSION = 1
 FILE = "manifest.json"
@@ -94,9 +95,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / FILE
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f"{path}: expected at most {LARGEST:,} bytes, found {path.stat().st_size:,}.")
-        values = json.loads(path.read_bytes())
+        path.stat()
+        values = json.loads(read_at_most(regular(folder, FILE), LARGEST))
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)[:200] or type(error).__name__
         raise DataError(

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 
 from recbole_decm.errors import ConfigError, DataError
-from recbole_decm.io.digest import of_files
+from recbole_decm.serving.artefact.files import (
+    mapped,
+    read_at_most,
+    regular,
+    require_matrix,
+    require_size,
+    require_whole,
+)
 from recbole_decm.serving.artefact.manifest import FILE, QUERY, TABLE, TRACK, VECTORS, Manifest, read_manifest
 from recbole_decm.serving.artefact.sides import LARGEST, Side
+from recbole_decm.serving.artefact.table import ID, Table
 from recbole_decm.serving.artefact.tracks import Tracks
 
 ENCODERS = (FILE, QUERY, TRACK)
@@ -33,10 +41,10 @@ def open_artefact(folder: Path | str, tracks: bool = True) -> Artefact:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    contents = {name: _checked(folder, manifest, name) for name in (QUERY, TRACK)}
+    contents = {name: _encoder(folder, manifest, name) for name in (QUERY, TRACK)}
     if tracks:
-        for name in (TABLE, VECTORS):
-            _require_whole(folder, manifest, name)
+        _require_matrix(folder, manifest, VECTORS, manifest.dim)
+        _require_whole(folder, manifest, TABLE)
     return Artefact(folder, manifest, contents, tracks)
 
 
@@ -69,14 +77,17 @@ class Artefact:
     @cached_property
     def ids(self) -> np.ndarray:
         """(M,) str."""
-        return np.array(self._table(["track_id"]).column("track_id").to_pylist(), dtype=object)
+        names = self._table.column(ID)
+        if not all(isinstance(name, str) for name in names):
+            raise DataError(f"{self.folder / TABLE}, {ID}: expected texts, found others.")
+        return np.array(names, dtype=object)
 
     @cached_property
     def vectors(self) -> np.ndarray:
         """(M, E) float32, mapped."""
         if not self._has_tracks:
             return np.empty((0, self.dim), np.float32)
-        return _mapped(self.folder / VECTORS, (self.manifest.tracks, self.dim))
+        return mapped(self.folder / VECTORS, (self.manifest.tracks, self.dim))
 
     @cached_property
     def metadata(self) -> Any:
@@ -85,8 +96,7 @@ class Artefact:
 
         if not self._has_tracks:
             return pd.DataFrame()
-        names = [name for name in self._schema() if name != "track_id"]
-        columns = {name: self._table([name]).column(name).to_pylist() for name in names}
+        columns = {name: self._table.column(name) for name in self._table.names if name != ID}
         return pd.DataFrame(columns, index=range(self.manifest.tracks))
 
     @cached_property
@@ -97,18 +107,15 @@ class Artefact:
             return Tracks(np.array([], dtype=object), nothing, self.metadata)
         features = {}
         for name, width in self.manifest.track_fields.items():
-            _require_whole(self.folder, self.manifest, feature_file(name))
-            features[name] = _mapped(self.folder / feature_file(name), (self.manifest.tracks, width))
+            path = _require_matrix(self.folder, self.manifest, feature_file(name), width)
+            features[name] = mapped(path, (self.manifest.tracks, width))
         return Tracks(self.ids, features, self.metadata)
 
-    def _schema(self) -> list[str]:
-        return list(_parquet_file(self.folder / TABLE).schema_arrow.names)
-
-    def _table(self, columns: list[str]) -> Any:
-        table = _parquet_file(self.folder / TABLE).read(columns=columns)
-        if table.num_rows != self.manifest.tracks:
-            raise DataError(f"{self.folder / TABLE}: expected {self.manifest.tracks} tracks, found {table.num_rows}.")
-        return table
+    @cached_property
+    def _table(self) -> Table:
+        if not self._has_tracks:
+            raise ConfigError(f"{self.folder}: expected an artefact that was opened with its tracks.")
+        return Table(self.folder / TABLE, self.manifest.tracks)
 
     # --- vectors ----------------------------------------------------------------------------------------------------
     def query_vectors(self, features: Mapping[str, Any], priors: np.ndarray | None = None) -> np.ndarray:
@@ -260,42 +267,19 @@ def _inputs(features: Mapping[str, Any], fields: Mapping[str, int], what: str) -
     return found_fields
 
 
-def _checked(folder: Path, manifest: Manifest, name: str) -> bytes:
+def _encoder(folder: Path, manifest: Manifest, name: str) -> bytes:
     """The content of a file that is what was written."""
-    path = _require_whole(folder, manifest, name)
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path}: expected at most {LARGEST:,} bytes, found {path.stat().st_size:,}.")
-    return path.read_bytes()
+    require_size(regular(folder, name), LARGEST)
+    return read_at_most(_require_whole(folder, manifest, name), LARGEST)
+
+
+def _require_matrix(folder: Path, manifest: Manifest, name: str, width: int) -> Path:
+    require_matrix(regular(folder, name), (manifest.tracks, width))
+    return _require_whole(folder, manifest, name)
 
 
 def _require_whole(folder: Path, manifest: Manifest, name: str) -> Path:
-    path = folder / name
     if name not in manifest.files:
         raise DataError(f"{folder / FILE}: expected the digest of {name}, found none.")
-    try:
-        found = of_files([path])
-    except OSError as error:
-        raise DataError(f"{path}: expected a file of the artefact, but {error.strerror}.") from error
-    if found != manifest.files[name]:
-        raise DataError(f"{path}: expected what was written, found other bytes: damaged, or of another artefact.")
+    require_whole(path := regular(folder, name), manifest.files[name])
     return path
-
-
-def _mapped(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    from recbole_decm.io.npy import open_matrix
-
-    values = open_matrix(path, "vectors")
-    if values.shape != shape or values.dtype != np.float32:
-        raise DataError(f"{path}: expected float32 of the shape {shape}, found {values.dtype} of {values.shape}.")
-    return values
-
-
-def _parquet_file(path: Path) -> Any:
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ConfigError(f"{path}: expected the package pyarrow. Run pip install 'recbole-decm[serve]'.") from error
-    try:
-        return ParquetFile(path)
-    except Exception as error:  # pyarrow raises a dozen types
-        raise DataError(f"{path}: expected a table in Parquet, but {str(error)[:200]}.") from error
