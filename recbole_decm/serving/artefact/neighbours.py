@@ -5,14 +5,16 @@ It names the artefact that it belongs to. The checksums of its parts find damage
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
 from recbole_decm.errors import DataError
+from recbole_decm.serving.artefact.files import regular, require_size
 from recbole_decm.serving.artefact.opened import Artefact
 
 FILE = "neighbours.npz"
@@ -95,16 +97,18 @@ def open_neighbours(folder: Path, artefact: Artefact) -> Neighbours | None:
         DataError: damaged, of a newer version, or of another artefact.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    if path.stat().st_size > LARGEST:
-        raise DataError(f"{path}: expected at most {LARGEST:,} bytes, found {path.stat().st_size:,}.")
+    require_size(regular(folder, FILE), LARGEST)
     try:
+        with ZipFile(path) as archive:
+            if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
+                raise ValueError("its parts are compressed, and could unpack to any size")
         with np.load(path, allow_pickle=False) as file:
             version, owner = int(file["format_version"]), str(file["artefact"])
             vectors = np.asarray(file["vectors"], np.float32)
             texts = [file[name].astype(str).tolist() for name in ("videos", "tracks", "genres")]
-    except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, MemoryError, NotImplementedError) as error:
         raise DataError(f"{path}: expected neighbours, as export --neighbours writes them, but {error}.") from error
     if version > FORMAT_VERSION:
         raise DataError(f"{path}: expected format_version {FORMAT_VERSION}, found {version}. Update recbole-decm.")
@@ -112,4 +116,6 @@ def open_neighbours(folder: Path, artefact: Artefact) -> Neighbours | None:
         raise DataError(f"{path}: expected neighbours of {artefact.manifest.id}, found those of {owner}. Export again.")
     if vectors.shape != (len(texts[0]), artefact.dim) or len({len(part) for part in texts}) != 1:
         raise DataError(f"{path}: expected {len(texts[0])} vectors of {artefact.dim} numbers, found {vectors.shape}.")
+    if not np.isfinite(vectors).all():
+        raise DataError(f"{path}: expected finite numbers, found others.")
     return Neighbours(vectors, *texts)
