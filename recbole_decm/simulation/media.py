@@ -190,7 +190,7 @@ def _encode(path: Path, frames: np.ndarray | None, samples: np.ndarray) -> None:
             video = file.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "20", "threads": "1"})
             video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             streams.append((video, (av.VideoFrame.from_ndarray(frame, format="yuv420p") for frame in frames)))
-        audio = file.add_stream("aac", rate=RATE, layout="mono")
+        audio = file.add_stream("aac", rate=RATE, layout="mono", options={"aac_coder": "fast"})
         whole = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         whole.sample_rate = RATE
         streams.append((audio, [whole]))

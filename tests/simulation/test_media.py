@@ -71,21 +71,37 @@ def test_each_dial_turns_what_its_name_says():
         return frames[:, :HEIGHT], frames[:, HEIGHT:].reshape(8, 2, -1)
 
     for dial, (measure, factor) in {
-        0: (lambda luma, chroma: luma.mean(), 10),
-        1: (lambda luma, chroma: np.median(chroma[:, 0]), 50),
-        2: (lambda luma, chroma: np.median(chroma[:, 1]), 40),
-        3: (lambda luma, chroma: luma[:, :32].mean() - luma[:, -32:].mean(), 20),
-        7: (lambda luma, chroma: luma.mean(), 0.3),
+        0: (lambda luma, chroma: luma.mean(), 80),
+        1: (lambda luma, chroma: np.median(chroma[:, 0]), 90),
+        2: (lambda luma, chroma: np.median(chroma[:, 1]), 90),
+        3: (lambda luma, chroma: luma[:, :32].mean() - luma[:, -32:].mean(), 40),
+        4: (lambda luma, chroma: luma[:, :, :40].mean() - luma[:, :, -40:].mean(), 40),
+        5: (lambda luma, chroma: luma[:, 32:64, 40:88].mean() - luma[:, :16, :20].mean(), 60),
+        6: (lambda luma, chroma: np.abs(np.diff(luma, axis=2)).mean(), 8),
+        7: (lambda luma, chroma: np.abs(np.diff(luma, axis=1)).mean(), 8),
     }.items():
         low, high = (measure(*shown(dial, value)) for value in (0.05, 0.95))
         assert high - low > factor, dial
-    spectra = []
-    for value in (0.05, 0.95):
+
+
+def test_each_part_of_the_tune_sounds_in_its_own_register():
+    seconds, registers = 2.0, [(50, 70), (200, 400), (500, 1200), (1450, 1850), (2500, 5500), (7000, 11000), (105, 130)]
+
+    def loudness(turned):
+        power = np.abs(np.fft.rfft(sound(turned, seconds, np.random.default_rng(1)))) ** 2
+        hertz = np.arange(len(power)) / seconds
+        return np.array([10 * np.log10(power[(hertz > low) & (hertz < high)].sum()) for low, high in registers])
+
+    middle = loudness(np.full(DIALS, 0.5))
+    for part in range(len(registers)):
         turned = np.full(DIALS, 0.5)
-        turned[[0, 3, 6, 7]] = value, 0, 0, 0  # without noise, bass and beat
-        spectrum = np.abs(np.fft.rfft(sound(turned, 2.0, np.random.default_rng(1)))) ** 2
-        spectra.append((spectrum * np.arange(len(spectrum))).sum() / spectrum.sum())
-    assert spectra[1] > 1.5 * spectra[0]  # the register
+        turned[part] = 1.0
+        change = loudness(turned) - middle
+        assert change[part] == pytest.approx(14, abs=1.5), part  # dB: half of the dial
+        assert np.abs(np.delete(change, part)).max() < 3, part
+    louder = np.full(DIALS, 0.5)
+    louder[7] = 1.0
+    assert np.allclose(loudness(louder) - middle, 10, atol=0.5)
 
 
 def test_more_latent_dimensions_than_dials_are_refused(tmp_path):
@@ -96,4 +112,5 @@ def test_more_latent_dimensions_than_dials_are_refused(tmp_path):
 
 def test_dials_beyond_the_latents_stand_in_the_middle():
     turned = dials(np.array([3.0, -3.0]), 0.0, np.random.default_rng(0))
-    assert turned[0] > 0.99 and turned[1] < 0.01 and (turned[2:] == 0.5).all()
+    assert turned[0] == 1 and turned[1] == 0 and (turned[2:] == 0.5).all()
+    assert np.allclose(dials(np.array([1.0]), 0.0, np.random.default_rng(0))[0], 0.7)
