@@ -23,8 +23,8 @@ _AT_LEAST_ONE = click.IntRange(min=1)
 @click.command("extract")
 @click.option("--pairs", type=_PATH, help="CSV or Parquet: video, music (paths), [ids], [uploader_id], [genre] ...")
 @click.option("--name", callback=lambda *given: given[2] and plain_name(*given), help="Writes OUT/NAME, OUT/NAME-pgc.")
-@fields_option("--video", "FIELD=EXTRACTOR of the videos' pictures.  [default: visual=appearance-motion]")
-@fields_option("--music", "FIELD=EXTRACTOR of the tracks' sound.  [default: acoustic=descriptors]")
+@fields_option("--video", "FIELD=EXTRACTOR of the videos.  [default: visual=appearance-motion]")
+@fields_option("--music", "FIELD=EXTRACTOR of the tracks.  [default: acoustic=descriptors]")
 @click.option("--pgc-pairs", type=_PATH, help="The same of professional videos, for the teacher.")
 @shares_option
 @click.option("--group", help="A column; rows that share its value share a part, such as uploader_id.")
@@ -63,11 +63,15 @@ def extract_command(
 ) -> None:
     """Write a data set from videos and music, or the features of new videos for a model.
 
+    EXTRACTOR is one of pictures for videos, of sound for music, or text:ID_OR_FOLDER@COLUMN of a column of the table,
+    such as titles.
+
     Paths in a table are relative to it. An empty music is the video's own sound. An id that is not given is the file's
     name without its ending. What cannot be read is listed in failures.csv, and the rest goes on. A run that was stopped
     goes on where it was when the command is given again.
     """
-    from recbole_decm.cli.extracting import Reading, extract_videos, video_cards
+    from recbole_decm.cli.extracting import Reading
+    from recbole_decm.cli.new_videos import extract_videos, video_cards
     from recbole_decm.data.importers.assemble import Parts
     from recbole_decm.media.extractor import Sampling
 
@@ -117,13 +121,21 @@ def _extractors(option: str, named: dict[str, str], sampling: Sampling, device: 
 
     found = {}
     for field, name in named.items():
-        able = [entry for entry in EXTRACTORS if takes(entry) == kind]
-        if takes(name) not in (kind, ""):
+        able = [entry for entry in EXTRACTORS if takes(entry) in (kind, "text")]
+        if takes(name) not in (kind, "text", ""):
             raise ConfigError(
-                f"{option} {field}={name}: expected an extractor of {kind} ({', '.join(able)}), found one of "
+                f"{option} {field}={name}: expected an extractor of {kind} or text ({', '.join(able)}), found one of "
                 f"{takes(name)}.{suggest(name, able)}"
             )
-        found[field] = open_extractor(name, sampling, device)
+        extractor = open_extractor(name, sampling, device)
+        if takes(name) == "text":
+            if not extractor.column:
+                raise ConfigError(
+                    f"{option} {field}={name}: expected {name}@COLUMN, the column of the texts, found none."
+                )
+            side = {"side": option.removeprefix("--")}
+            extractor = replace(extractor, card=extractor.card.model_copy(update=side))
+        found[field] = extractor
     return found
 
 
@@ -140,7 +152,8 @@ def _write_data_set(
     """Write a data set and, of a second table, the teacher's; what was done, in lines for people."""
     import numpy as np
 
-    from recbole_decm.cli.extracting import FAILURES, cards_text, failures_text, rows_of, told
+    from recbole_decm.cli.extracting import FAILURES, cards_text, failures_text, told
+    from recbole_decm.cli.text_fields import empty_texts, read_texts, rows_of_side
     from recbole_decm.data.importers.assemble import Parts, assemble
     from recbole_decm.data.importers.collection import Rows, said_of_priors, write_collections
     from recbole_decm.data.importers.files import FILE, read_file_pairs
@@ -163,23 +176,36 @@ def _write_data_set(
     for pairs, _ in of_tables:
         for side, fields in ((pairs.videos, video), (pairs.music, music)):
             for file in side[FILE]:
-                wanted[file] = tuple(dict.fromkeys([*wanted.get(file, ()), *fields]))
+                read = [field for field, extractor in fields.items() if not extractor.column]
+                if read:
+                    wanted[file] = tuple(dict.fromkeys([*wanted.get(file, ()), *read]))
+    of_sides = (("video_id", video), ("music_id", music))
+    texts = [
+        [
+            {field: pairs.texts(key, each.column, str(table)) for field, each in fields.items() if each.column}
+            for key, fields in of_sides
+        ]
+        for (pairs, _), table in zip(of_tables, tables, strict=True)
+    ]
     cards = {field: extractor.card for field, extractor in (video | music).items()}
     collections: list[Any] = []
     lines: list[str] = []
     with work_folder(out / f".extract-{name}") as work:
-        found = reading.read(wanted, video | music, work)
-        for (pairs, how), table, folder in zip(of_tables, tables, folders, strict=True):
+        of_files = {field: extractor for field, extractor in (video | music).items() if not extractor.column}
+        found = reading.read(wanted, of_files, work)
+        said = read_texts([side for sides in texts for side in sides], video | music, reading, work)
+        for (pairs, how), table, folder, (of_videos, of_music) in zip(of_tables, tables, folders, texts, strict=True):
             own = {*pairs.videos[FILE], *pairs.music[FILE]}
             failures = [failure for failure in found.failures if failure.source in own]
-            features = (
-                rows_of(side[FILE].to_numpy(), tuple(fields), found, str(table))
-                for side, fields in ((pairs.videos, video), (pairs.music, music))
-            )
+            features = []
+            for side, fields, written in ((pairs.videos, video, of_videos), (pairs.music, music, of_music)):
+                files = side[FILE].tolist()
+                features.append(rows_of_side(files, found, written, said, tuple(fields), str(table)))
+                failures += empty_texts(files, written)
             data, notes = assemble(pairs.frames(*features), how)
-            texts = {CARDS: cards_text(cards), FAILURES: failures_text(failures, table.parent.absolute())}
+            beside = {CARDS: cards_text(cards), FAILURES: failures_text(failures, table.parent.absolute())}
             notes += [] if collections else [said_of_priors(data)]
-            collections.append(replace(data, texts=texts))
+            collections.append(replace(data, texts=beside))
             notes.insert(0, told(len(own), failures, folder / FAILURES))
             lines += [f"{folder}:", *(f"  {note}" for note in notes)]
         professional = collections[1] if len(collections) > 1 else None

@@ -1,37 +1,32 @@
-"""What commands share that read videos and music: the engine, the progress bar, and the features of new videos."""
+"""What commands share that read videos and music: the engine, the progress bar, and what is said of failures."""
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import numpy as np
 import pandas as pd
 
-from recbole_decm.data.importers.collection import Rows, write_features
-from recbole_decm.data.importers.files import FILE, read_files
-from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.data.importers.collection import Rows
+from recbole_decm.errors import DataError
 from recbole_decm.io.csv_text import csv_text
 from recbole_decm.io.npy import missing_rows
-from recbole_decm.io.write import replacing_folders, require_free, write_text
 from recbole_decm.media import cards as cards_of
 from recbole_decm.media.cards import Card
-from recbole_decm.media.extract import Extracted, extract_files, work_folder
+from recbole_decm.media.extract import Extracted, extract_files
 from recbole_decm.media.extractor import Extractor
-from recbole_decm.media.extractors import EXTRACTORS, reopen
+from recbole_decm.media.extractors import EXTRACTORS
 from recbole_decm.media.failures import Failure
 from recbole_decm.media.portions import SIZE
 from recbole_decm.media.work import Engine, here, on_cluster
 from recbole_decm.parallel.cluster import is_installed, workers_here
 from recbole_decm.parallel.processes import cores
-from recbole_decm.serving.artefact import manifest as manifest_of
 
 FAILURES = "failures.csv"
 
@@ -98,16 +93,18 @@ class Reading:
                 raise
 
 
-def rows_of(files: Sequence[str] | np.ndarray, fields: Sequence[str], found: Extracted, place: str) -> dict[str, Rows]:
+def rows_of(
+    files: Sequence[str] | np.ndarray, fields: Sequence[str], found: Extracted, place: str, required: bool = True
+) -> dict[str, Rows]:
     """The vectors of some files, by field.
 
     Raises:
-        DataError: none of the files has a field.
+        DataError: ``required``, and none of the files has a field.
     """
     features = {}
     for field in fields:
         rows = Rows(found.matrices[field], np.array([found.rows[field][file] for file in files]), place)
-        if missing_rows(rows.matrix, field, place)[rows.rows].all():
+        if required and missing_rows(rows.matrix, field, place)[rows.rows].all():
             bad = next(failure for failure in found.failures if failure.field == field and failure.source in set(files))
             raise DataError(
                 f"{place}: expected at least one file with '{field}', found none of {len(files):,}; the first, "
@@ -136,85 +133,6 @@ def told(files: int, failures: Sequence[Failure], place: Path) -> str:
     reasons = Counter(failure.reason.value for failure in {(f.source, f.reason): f for f in failures}.values())
     why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
     return f"{files:,} files; {bad:,} could not be read, or not for all fields ({why}): {place}"
-
-
-def extract_videos(videos: Path, cards: Mapping[str, Card], out: Path, overwrite: bool, reading: Reading) -> list[str]:
-    """Write the features of new videos as those of a model were made: ``FIELD.npy`` and ``ids.csv`` with a row for each
-    video that has at least one field, ``failures.csv`` and ``features.json``.
-
-    Args:
-        videos: a folder, or a table of :func:`~recbole_decm.data.importers.files.read_files`.
-        cards: of the model, by field.
-
-    Returns:
-        What was done, in lines for people.
-
-    Raises:
-        ConfigError: another extractor opens than the cards', or ``out`` exists.
-        DataError: no videos, or none that can be read.
-    """
-    require_free([out], overwrite)
-    table = read_files(videos)
-    extractors = {field: reopen(card, reading.device) for field, card in cards.items()}
-    with work_folder(out.parent / f".extract-{out.name}") as work:
-        found = reading.read(dict.fromkeys(table[FILE], tuple(cards)), extractors, work)
-        features = rows_of(table[FILE].to_numpy(), tuple(cards), found, str(videos))
-        missing = [missing_rows(rows.matrix, field, rows.place)[rows.rows] for field, rows in features.items()]
-        there = ~np.logical_and.reduce(missing)
-        base = Path(videos if videos.is_dir() else videos.parent).absolute()
-        with replacing_folders([out], overwrite) as (folder,):
-            folder.mkdir()
-            for field, rows in features.items():
-                write_features(folder / f"{field}.npy", rows._replace(rows=rows.rows[there]))
-            write_text(folder / "ids.csv", csv_text(table.drop(columns=FILE)[there]))
-            write_text(folder / FAILURES, failures_text(found.failures, base))
-            cards_of.write_cards(folder / cards_of.FILE, cards)
-    return [told(len(table), found.failures, out / FAILURES), f"{there.sum():,} videos with {', '.join(cards)}"]
-
-
-@contextmanager
-def clips_as_features(videos: Path, checkpoint: Path) -> Iterator[Path]:
-    """A folder of the features of clips, as a checkpoint's were made; what cannot be read is said on standard error."""
-    with tempfile.TemporaryDirectory(prefix="recbole-decm-") as scratch:
-        folder = Path(scratch, "videos")
-        extract_videos(videos, video_cards(checkpoint), folder, False, Reading(workers=1))
-        for row in pd.read_csv(folder / FAILURES, dtype=str, keep_default_na=False).itertuples():
-            click.echo(f"warning: {row.file} is left out: {row.field}: {row.reason}: {row.detail}", err=True)
-        yield folder
-
-
-def video_cards(path: Path) -> dict[str, Card]:
-    """What made the features of the videos of a model or of a data set.
-
-    Args:
-        path: a checkpoint, an artefact, the folder of a data set, or a ``features.json``.
-
-    Raises:
-        ConfigError: it does not say how its features were made.
-    """
-    if (path / manifest_of.FILE).is_file():
-        values = manifest_of.read_manifest(path).features
-        if not values:
-            raise ConfigError(f"{path}: expected an artefact that says how its features were made, found none of that.")
-        found = cards_of.from_values(values, path / manifest_of.FILE)
-    elif path.is_dir():
-        found = cards_of.read_cards(path / cards_of.FILE)
-    elif path.suffix == ".json":
-        found = cards_of.read_cards(path)
-    else:
-        from recbole_decm.training.checkpoint import read_checkpoint
-
-        values = read_checkpoint(path).get("features")
-        if not values:
-            raise ConfigError(
-                f"{path}: expected a checkpoint that says how its features were made, found none of that. It was "
-                "trained on features without a features.json. Give features as .npy, or the folder of a data set."
-            )
-        found = cards_of.from_values(values, path)
-    of_pictures = {field: card for field, card in found.items() if takes(card.extractor) == "picture"}
-    if not of_pictures:
-        raise ConfigError(f"{path}: expected a field of the videos' pictures, found {', '.join(found)}.")
-    return of_pictures
 
 
 def takes(extractor: str) -> str:

@@ -126,6 +126,6 @@ def features_of_videos(videos: Path | None, checkpoint: Path, out: Path | None =
         return videos
     if videos.is_dir() and any(videos.glob("*.npy")):
         return videos
-    from recbole_decm.cli.extracting import clips_as_features
+    from recbole_decm.cli.new_videos import clips_as_features
 
     return click.get_current_context().with_resource(clips_as_features(videos, checkpoint))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -30,6 +30,7 @@ class Card(Strict):
         window: how a clip becomes one vector.
         dimension: of the vector.
         licence: of the weights, or of the extractor where it has none.
+        side: ``video`` or ``music`` where the extractor alone does not tell, as with texts; not compared.
     """
 
     extractor: str
@@ -40,6 +41,7 @@ class Card(Strict):
     window: str
     dimension: Annotated[int, Field(ge=1)]
     licence: str
+    side: Literal["", "video", "music"] = ""
 
 
 class _Cards(Strict):

@@ -73,8 +73,13 @@ def extract_texts(texts: Sequence[str], extractors: Mapping[str, Extractor]) -> 
                 reader.add(text)
                 features[field][place] = reader.vector()
             else:
-                failures.append(Failure(str(place), field, Reason.NO_TEXT, "an empty text"))
+                failures.append(no_text(str(place), field))
     return Shard(features, tuple(failures))
+
+
+def no_text(source: str, field: str) -> Failure:
+    """What is said of an empty text."""
+    return Failure(source, field, Reason.NO_TEXT, "an empty text")
 
 
 def _empty(count: int, extractors: Mapping[str, Extractor]) -> dict[str, np.ndarray]:

@@ -31,11 +31,13 @@ class Extractor:
         card: what its numbers depend on.
         want: what it asks of the decoder; None for text.
         new_reader: for one clip.
+        column: of the table that holds the texts; empty for what reads files.
     """
 
     card: Card
     want: Picture | Sound | None
     new_reader: Callable[[], ClipReader]
+    column: str = ""
 
 
 @dataclass(frozen=True)

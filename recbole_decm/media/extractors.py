@@ -123,7 +123,7 @@ EXTRACTORS: dict[str, Kind] = {
         "media-models",
         "Apache-2.0 (code); the weights' own",
         partial(_network, "open_text"),
-        _HUB,
+        f"{_HUB}@column",
     ),
 }
 DEFAULTS: dict[Takes, str] = {"picture": "appearance-motion", "sound": "descriptors"}

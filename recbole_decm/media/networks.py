@@ -176,7 +176,12 @@ def _pretrained(kind: str, source: str, loader: Any, **options: Any) -> Any:
         raise ConfigError(f"{kind}:{source}: expected its files as safetensors, but {_first_line(error)}") from error
 
 
-def _opened(kind: str, source: str, loader: Any) -> Any:
+def _opened(kind: str, source: str, loader: Any, unused: str = "") -> Any:
+    """A network with all of its weights. The library fills up with random numbers what a folder lacks.
+
+    Args:
+        unused: how the names of weights start that no vector needs; those that are lacking are 0.
+    """
     folder = Path(source)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         pickles = [path.name for path in sorted(folder.iterdir()) if path.suffix in {".bin", ".pt", ".pth", ".ckpt"}]
@@ -184,7 +189,12 @@ def _opened(kind: str, source: str, loader: Any) -> Any:
             f"{kind}:{source}: expected weights as safetensors, found {', '.join(pickles) or 'none'}. "
             "A pickle can run code, so none is opened; convert it where you trust it."
         )
-    return _pretrained(kind, source, loader, use_safetensors=True).float()
+    network, found = _pretrained(kind, source, loader, use_safetensors=True, output_loading_info=True)
+    for name in sorted(found["missing_keys"]):
+        if not unused or not name.startswith(unused):
+            raise ConfigError(f"{kind}:{source}: expected all weights of the network, found none for {name}.")
+        torch.nn.init.zeros_(network.get_parameter(name))
+    return network.float()
 
 
 def _licence(source: str) -> str:
@@ -266,10 +276,19 @@ def open_clap(source: str, sampling: Sampling, device: str) -> Extractor:
 
 
 def open_text(source: str, sampling: Sampling, device: str) -> Extractor:
-    """An encoder of texts, such as titles and captions: the mean of its last states over the words of a text."""
+    """An encoder of texts, such as titles and captions: the mean of its last states over the words of a text.
+
+    Args:
+        source: as in ``ID_OR_FOLDER@COLUMN``, the column of a table that holds the texts.
+    """
     place = _device(device)
     transformers = _transformers()
-    network = _opened("text", source, transformers.AutoModel.from_pretrained)
+    whole = source
+    if not Path(source).is_dir() and "@" in source:
+        source, _, column = source.rpartition("@")
+    else:
+        column = ""
+    network = _opened("text", source, transformers.AutoModel.from_pretrained, unused="pooler.")
     network = network.to(place).eval().requires_grad_(False)
     tokens = _pretrained("text", source, transformers.AutoTokenizer.from_pretrained)
     longest = min(tokens.model_max_length, getattr(network.config, "max_position_embeddings", 512))
@@ -280,8 +299,8 @@ def open_text(source: str, sampling: Sampling, device: str) -> Extractor:
             return network(**ready).last_hidden_state.float().mean(dim=1).cpu().numpy()
 
     window = f"mean over at most {longest} word pieces"
-    card = _card("text", source, network, None, window, network.config.hidden_size, _licence(source))
-    return Extractor(card, None, lambda: _Mean(vectors, network.config.hidden_size))
+    card = _card("text", whole, network, None, window, network.config.hidden_size, _licence(source))
+    return Extractor(card, None, lambda: _Mean(vectors, network.config.hidden_size), column)
 
 
 def _first_line(error: BaseException) -> str:

@@ -29,7 +29,7 @@ class Portion:
     """Some files that are read for the same fields.
 
     Attributes:
-        files: absolute paths.
+        files: absolute paths, or the texts themselves where the fields are made of texts.
         fields: the features that are made of each.
     """
 
@@ -68,7 +68,7 @@ class Kept:
 
     def place(self, portion: Portion) -> Path:
         """Where a portion is, once it is done. Its name holds all that its numbers depend on."""
-        cards = {field: self.cards[field].model_dump(exclude={"source", "licence"}) for field in portion.fields}
+        cards = {field: self.cards[field].model_dump(exclude={"source", "licence", "side"}) for field in portion.fields}
         files = [(file, *_state(file)) for file in portion.files]
         return self.folder / f"{of_values([_FORMAT, asdict(Limits()), cards, files])}.npz"
 

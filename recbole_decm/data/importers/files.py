@@ -13,7 +13,7 @@ import pandas as pd
 from recbole_decm.data.importers.assemble import Frames
 from recbole_decm.data.importers.collection import Rows
 from recbole_decm.data.importers.tables import TABLES, USUAL, read_table, texts
-from recbole_decm.errors import DataError
+from recbole_decm.errors import DataError, suggest
 
 _KEYS = ("video_id", "music_id")
 _OWN = ("uploader_id", "genre", "split")
@@ -39,6 +39,21 @@ class FilePairs:
     pairs: pd.DataFrame
     videos: pd.DataFrame
     music: pd.DataFrame
+
+    def texts(self, key: str, column: str, place: str) -> np.ndarray:
+        """The text of each id of a side, empty where it has none.
+
+        Args:
+            key: ``video_id`` or ``music_id``.
+            column: of the table.
+            place: of the table, for messages.
+
+        Raises:
+            DataError: no such column; two texts of one id.
+        """
+        found = column_of_texts(self.pairs, column, place)
+        _require_one(self.pairs.assign(**{column: found}), key, column, f"'{column}'", place)
+        return found[~self.pairs.duplicated(key).to_numpy()]
 
     def frames(self, video_features: Mapping[str, Rows], music_features: Mapping[str, Rows]) -> Frames:
         """The tables with the features of the videos and of the tracks, in the order of the rows."""
@@ -109,6 +124,21 @@ def read_files(path: Path) -> pd.DataFrame:
     _require_one(table, "video_id", FILE, "file", str(path))
     first = ["video_id", "video", FILE]
     return table[[*first, *(name for name in table.columns if name not in first)]].drop_duplicates("video_id")
+
+
+def column_of_texts(table: pd.DataFrame, column: str, place: str) -> np.ndarray:
+    """The cells of a column of texts, such as titles, (N,) str; white space is one blank, a missing cell is empty.
+
+    Raises:
+        DataError: no such column.
+    """
+    if column not in table:
+        raise DataError(
+            f"{place}: expected a column '{column}' of texts, found {', '.join(map(str, table.columns))}."
+            f"{suggest(column, map(str, table.columns))}"
+        )
+    cells = table[column].astype(object)
+    return np.array([" ".join(str(cell).split()) for cell in cells.where(cells.notna(), "")], dtype=object)
 
 
 def _hidden(path: PurePath) -> bool:
