@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -159,6 +161,16 @@ def test_the_command_writes_what_recommend_ranks(planted, exported):
     assert artefact.manifest.data and artefact.manifest.inference_prior == "uniform"
     assert artefact.metadata["genre"].tolist()[:4] == [["g0"], ["g1"], ["g2"], ["g0"]]
     assert artefact.history_prior([["g0"], ["g0", "g1"]]).tolist() == pytest.approx([2.5 / 5, 1.5 / 5, 1 / 5])
+
+
+def test_what_the_documentation_shows(exported, monkeypatch, tmp_path):
+    """docs/serving.md, run as a doctest."""
+    monkeypatch.chdir(tmp_path)
+    Path("saved").mkdir()
+    shutil.copytree(exported[0], "saved/artefact")
+    np.save("today.npy", np.random.default_rng(0).standard_normal((3, 12)))
+    found = doctest.testfile(str(Path(__file__).resolve().parents[3] / "docs" / "serving.md"), module_relative=False)
+    assert found.attempted == 8 and not found.failed
 
 
 def test_it_opens_without_torch_and_recbole(exported):
