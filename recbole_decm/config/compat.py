@@ -170,8 +170,10 @@ DATA_STRUCT = _attribute_patch(
 
 
 def _count_popularity(model, interaction) -> torch.Tensor:
-    """``Pop.calculate_loss`` with every interaction of the batch counted."""
+    """``Pop.calculate_loss`` with every interaction of the batch counted, and nothing that is labelled as none."""
     items = interaction[model.ITEM_ID]
+    if model.LABEL in interaction:
+        items = items[interaction[model.LABEL] > 0]
     model.item_cnt.index_add_(0, items, torch.ones_like(items).unsqueeze(1))
     model.max_cnt = model.item_cnt.max(dim=0).values
     return torch.zeros(1, device=model.device, requires_grad=True)
@@ -180,10 +182,28 @@ def _count_popularity(model, interaction) -> torch.Tensor:
 POP_COUNTS = _attribute_patch(
     "pop_counts",
     "Pop adds 1 through an index, which counts a music once a batch however often the batch holds it; with batches "
-    "larger than the catalogue all music come out about equally popular, a baseline near chance.",
+    "larger than the catalogue all music come out about equally popular, a baseline near chance. It counts the "
+    "negatives that are drawn beside the pairs, too.",
     recbole_pop.Pop,
     "calculate_loss",
     _count_popularity,
+)
+
+_init_pop = recbole_pop.Pop.__init__
+
+
+def _name_the_label(model, config, dataset) -> None:
+    """``Pop.__init__``, with the name of the column that tells pairs from negatives."""
+    _init_pop(model, config, dataset)
+    model.LABEL = config["LABEL_FIELD"]
+
+
+POP_LABEL = _attribute_patch(
+    "pop_label",
+    "Pop does not know which of a batch's rows are drawn negatives.",
+    recbole_pop.Pop,
+    "__init__",
+    _name_the_label,
 )
 
 GRAD_SCALER = _attribute_patch(
@@ -249,6 +269,7 @@ PATCHES = (
     DOK_UPDATE,
     DATA_STRUCT,
     POP_COUNTS,
+    POP_LABEL,
     GRAD_SCALER,
     FWFM_FIELDS,
     TENSORBOARD,

@@ -17,6 +17,7 @@ from typing_extensions import is_typeddict
 
 from recbole_decm.config import registry
 from recbole_decm.config.effects import EFFECTS
+from recbole_decm.config.model_effects import MODEL_EFFECTS
 from recbole_decm.config.overall_keys import EvalArgsEntries, OverallKeys
 from recbole_decm.config.typed_keys import RECBOLE_PROPERTIES, SHARED, Key, key_types, recbole_keys
 from recbole_decm.config.values import read_yaml
@@ -119,7 +120,9 @@ effect; a run says so in one line and goes on.
 
 ## Our models
 
-{_table(("key", "type", "default", "range", "meaning"), _model_rows())}
+A key has no effect in a case of the last column either, and a run says so.
+
+{_table(("key", "type", "default", "range", "meaning", "no effect where"), _model_rows())}
 
 ## RecBole's models
 
@@ -180,7 +183,8 @@ def _model_rows() -> Iterable[tuple[str, ...]]:
             row = (f"`{key}`", kind(annotations[key]), limits(annotations[key]), description(annotations[key]))
             rows.setdefault(row, {}).setdefault(_shown(default), []).append(model)
     for (key, type_name, limit, meaning), defaults in rows.items():
-        yield key, type_name, _by_model(defaults), limit, meaning
+        idle = "; ".join(case.why for case in MODEL_EFFECTS.get(key.strip("`"), ()))
+        yield key, type_name, _by_model(defaults), limit, meaning, idle
 
 
 def _recbole_rows() -> Iterable[tuple[str, ...]]:

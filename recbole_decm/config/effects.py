@@ -6,12 +6,14 @@ a user gives; an entry of a nested key as ``eval_args.split``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.utils import ModelType
+
+from recbole_decm.config.model_effects import MODEL_EFFECTS, Idle
 
 DATA = "which rows, columns or vectors are read, or how they are split"
 TRAINING = "the trained weights"
@@ -20,18 +22,6 @@ FILES = "files that are read or written"
 SHOWN = "what is shown or logged"
 SPEED = "time, memory or device; results stay as they are"
 REFUSED = "nothing: another value is refused"
-
-
-class Idle(NamedTuple):
-    """A case in which a key changes nothing.
-
-    Attributes:
-        when: whether the case is that of a run, given its config and the value of the key.
-        why: what a warning says.
-    """
-
-    when: Callable[[Any, Any], bool]
-    why: str
 
 
 class Effect(NamedTuple):
@@ -105,7 +95,12 @@ NO_SAMPLER = Idle(
     lambda config, value: not _ours(config) and get_dataloader(config, "train") is not TrainDataLoader,
     "the model learns from whole rows of the interaction matrix",
 )
-_drawn = (OURS_IN_BATCH, NO_SAMPLER, NOT_DRAWN)
+NO_NEGATIVES = Idle(
+    lambda config, value: config.model_class.type == ModelType.TRADITIONAL,
+    "the model counts or solves the training pairs and looks at no negatives",
+)
+_never_drawn = (OURS_IN_BATCH, NO_SAMPLER, NO_NEGATIVES)
+_drawn = (*_never_drawn, NOT_DRAWN)
 
 EFFECTS: dict[str, Effect] = {
     "data_path": Effect(DATA),
@@ -223,11 +218,11 @@ EFFECTS: dict[str, Effect] = {
     "learner": Effect(TRAINING, (ONE_STEP,)),
     "learning_rate": Effect(TRAINING, (ONE_STEP,)),
     "weight_decay": Effect(TRAINING, (ONE_STEP,)),
-    "train_neg_sample_args.distribution": Effect(TRAINING, (OURS_IN_BATCH, NO_SAMPLER)),
+    "train_neg_sample_args.distribution": Effect(TRAINING, _never_drawn),
     "train_neg_sample_args.sample_num": Effect(TRAINING, _drawn),
-    "train_neg_sample_args.alpha": Effect(TRAINING, (OURS_IN_BATCH, NO_SAMPLER, NOT_POPULAR)),
+    "train_neg_sample_args.alpha": Effect(TRAINING, (*_never_drawn, NOT_POPULAR)),
     "train_neg_sample_args.dynamic": Effect(TRAINING, _drawn),
-    "train_neg_sample_args.candidate_num": Effect(TRAINING, (OURS_IN_BATCH, NO_SAMPLER, NOT_DYNAMIC)),
+    "train_neg_sample_args.candidate_num": Effect(TRAINING, (*_never_drawn, NOT_DYNAMIC)),
     "eval_step": Effect(RESULTS, (Idle(lambda config, value: _fitted(config) and value > 0, ONE_STEP.why),)),
     "stopping_step": Effect(RESULTS, (ONE_STEP,)),
     "clip_grad_norm": Effect(TRAINING, (ONE_STEP,)),
@@ -262,7 +257,7 @@ EFFECTS: dict[str, Effect] = {
 def flat(values: dict) -> Iterator[tuple[str, Any]]:
     """(name, value) of the keys of a layer; the entries of nested keys in :data:`EFFECTS` each on their own."""
     for key, value in values.items():
-        if key in EFFECTS or not isinstance(value, dict):
+        if key in EFFECTS or key in MODEL_EFFECTS or not isinstance(value, dict):
             yield key, value
         else:
             yield from ((f"{key}.{entry}", inner) for entry, inner in value.items())
@@ -276,7 +271,7 @@ def without_effect(config: Any, given: dict[str, Any]) -> list[str]:
     """
     lines = []
     for name, value in given.items():
-        idle = EFFECTS[name].idle if name in EFFECTS else ()
+        idle = EFFECTS[name].idle if name in EFFECTS else MODEL_EFFECTS.get(name, ()) if _ours(config) else ()
         why = next((case.why for case in idle if case.when(config, value)), None)
         if why is not None:
             lines.append(f"{name}: {value!r} has no effect here: {why}.")

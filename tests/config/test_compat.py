@@ -21,6 +21,8 @@ from recbole.model.general_recommender.pop import Pop
 from recbole.utils import FeatureType
 
 from recbole_decm.config import compat
+from recbole_decm.config.config import DecCMConfig
+from recbole_decm.training.run import run_config
 
 PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
 
@@ -142,7 +144,9 @@ def test_data_struct_without_the_patch_fails():
 
 
 def _counted() -> list[int]:
-    model = SimpleNamespace(ITEM_ID="music_id", item_cnt=torch.zeros(4, 1, dtype=torch.long), device="cpu")
+    model = SimpleNamespace(
+        ITEM_ID="music_id", LABEL="label", item_cnt=torch.zeros(4, 1, dtype=torch.long), device="cpu"
+    )
     for batch in ([1, 2, 1], [1, 3, 3]):
         Pop.calculate_loss(model, {"music_id": torch.tensor(batch)})
     return model.item_cnt.flatten().tolist()
@@ -152,6 +156,16 @@ def test_pop_counts_every_interaction():
     assert _counted() == [0, 3, 1, 2]
     without(compat.POP_COUNTS)
     assert _counted() == [0, 2, 1, 1]  # once a batch
+
+
+def test_pop_counts_no_negatives(planted, tmp_path, monkeypatch):
+    """Whatever is drawn beside the pairs, the counts are those of the training split."""
+    monkeypatch.chdir(tmp_path)
+    config = DecCMConfig("Pop", "planted", config_dict={"data_path": str(planted), "state": "ERROR"})
+    assert config["train_neg_sample_args"]["distribution"] == "uniform"
+    trained, _ = run_config(config)
+    wanted = np.bincount(trained.splits.dataset.inter_feat["music_id"], minlength=trained.model.n_items)
+    np.testing.assert_array_equal(trained.model.item_cnt.flatten(), wanted)
 
 
 def _scaler_warnings() -> int:

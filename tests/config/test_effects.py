@@ -278,6 +278,7 @@ def test_a_key_without_effect_is_named(folder, name):
 WITHOUT: dict[str, tuple] = {
     effects.OURS_IN_BATCH.why: ("CMVAE", {}),
     effects.NO_SAMPLER.why: ("MultiVAE", {}),
+    effects.NO_NEGATIVES.why: ("Pop", {}),
     effects.ONE_STEP.why: ("Ridge", {}),
     effects.NOT_CONTEXT.why: ("BPR", {}),
     effects.NO_CONTENT.why: ("BPR", {}),
