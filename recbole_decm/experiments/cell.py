@@ -51,6 +51,7 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         **trained.estimates,
         **_lists_hold(trained, lists),
         **_cost(trained),
+        "config": trained.values,
     }
     curves = {"losses": _columns(trained.trainer.epoch_terms), "valid": _columns(trained.trainer.validations)}
     with replacing(folder / "videos.npz") as path, path.open("wb") as file:

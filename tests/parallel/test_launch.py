@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import socket
-import time
 from datetime import timedelta
 
 import pytest
@@ -27,10 +27,9 @@ SHORTLY = timedelta(seconds=1)
     ],
 )
 def test_one_failure_ends_all_and_is_named(how, message):
-    start = time.monotonic()
     with pytest.raises(DistributedError, match=message):
         in_processes(two_processes.one_dies, (how,), Processes(2, 2))
-    assert time.monotonic() - start < 30
+    assert not multiprocessing.active_children()  # the other one would wait for a batch until the limit of the group
 
 
 def test_others_wait_for_what_the_first_does_alone():
