@@ -69,7 +69,7 @@ def test_a_run_writes_what_the_report_reads(data, started):
     assert {"test:recall@10", "valid:ndcg@10", "peak_memory_mb", "version:torch", "genre_lists:g0"} < set(rows.columns)
     cells = [json.loads(path.read_text()) for path in sorted(OUT.glob("cells/*/cell.json"))]
     assert all(cell["config"]["seed"] == cell["seed"] and "temperature" in cell["config"] for cell in cells)
-    assert {cell["config"]["teacher"] for cell in cells} == {"auto", "none"}  # all of it, what is nowhere given included
+    assert {cell["config"]["teacher"] for cell in cells} == {"auto", "none"}  # not only what was given
     assert len({cell["config_hash"] for cell in cells}) == 4 and len({cell["code_hash"] for cell in cells}) == 1
     assert {cell["model"]: cell["overlay"] for cell in cells} == {"DecCMPlus": {}, "no teacher": {"teacher": "none"}}
     assert len(list(OUT.glob("teachers/*.pth"))) == 2  # one for each seed, shared by no one else

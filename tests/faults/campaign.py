@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from faults import kills
 from faults.harness import attempt
-from faults.kinds import INDEXED, KINDS, make_world
+from faults.kinds.indexes import INDEXED
+from faults.kinds.table import KINDS
+from faults.kinds.world import make_world
 from faults.known import KNOWN
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.harness import LOGS, command, fork, snapshot
-from faults.kinds import DATA, QUIET, run
+from faults.kinds.world import DATA, QUIET, run
 
 from recbole_decm.io.write import mend
 

@@ -15,7 +15,8 @@ if sys.platform != "linux":
 from faults.campaign import world_in
 from faults.harness import attempt, command, fork, snapshot
 from faults.kills import Import, Recommend, Simulate, campaign
-from faults.kinds import COMMANDS, KINDS
+from faults.kinds.checkpoints import COMMANDS
+from faults.kinds.table import KINDS
 from faults.known import KNOWN
 
 FIRST, EACH = 72, 9
