@@ -40,7 +40,8 @@ def _no_teacher(config: Any, value: Any = None) -> bool:
 
 
 def _no_distillation(config: Any, value: Any = None) -> bool:
-    return not config["distillation_weight"] or _no_teacher(config)
+    chosen = config["protocol"] != "auto"  # which may choose to distil
+    return (chosen and not config["distillation_weight"]) or _no_teacher(config)
 
 
 def _no_samples(config: Any, value: Any = None) -> bool:
@@ -66,7 +67,7 @@ NO_RECONSTRUCTION = _zero("reconstruction_weight")
 NO_KL = _zero("kl_weight")
 UNGUIDED = Idle(_no_teacher, "teacher is none")
 NO_TEACHER_WEIGHT = _zero("teacher_weight")
-NO_DISTILLATION = _zero("distillation_weight")
+NO_DISTILLATION = Idle(_no_distillation, "distillation_weight is 0")
 TEACHER_KNOWN = Idle(
     lambda config, value: config["teacher"] != "auto" and _no_distillation(config),
     "the teacher is a checkpoint, and no professional data are read",
