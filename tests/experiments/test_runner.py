@@ -64,12 +64,12 @@ def test_a_run_writes_what_the_report_reads(data, started):
     assert rows[KEYS[:4]].values.tolist() == [
         [label, "DecCMPlus", "planted", seed] for label in ("DecCMPlus", "no teacher") for seed in (1, 2)
     ]
-    stages = rows[[f"seconds:{stage}" for stage in ("load", "teacher", "train", "test")]]
+    stages = rows[[f"seconds:{stage}" for stage in ("load", "protocol", "teacher", "train", "test")]]
     assert (rows["status"] == "done").all() and np.allclose(rows["seconds"], stages.sum(axis=1))
     assert {"test:recall@10", "valid:ndcg@10", "peak_memory_mb", "version:torch", "genre_lists:g0"} < set(rows.columns)
     cells = [json.loads(path.read_text()) for path in sorted(OUT.glob("cells/*/cell.json"))]
     assert all(cell["config"]["seed"] == cell["seed"] and "temperature" in cell["config"] for cell in cells)
-    assert {cell["config"]["teacher"] for cell in cells} == {"auto", "none"}  # not only what was given
+    assert {cell["config"]["teacher"] for cell in cells} == {"auto", None}  # not only what was given
     assert len({cell["config_hash"] for cell in cells}) == 4 and len({cell["code_hash"] for cell in cells}) == 1
     assert {cell["model"]: cell["overlay"] for cell in cells} == {"DecCMPlus": {}, "no teacher": {"teacher": "none"}}
     assert len(list(OUT.glob("teachers/*.pth"))) == 2  # one for each seed, shared by no one else
