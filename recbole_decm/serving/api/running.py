@@ -24,6 +24,7 @@ from recbole_decm.serving.index import IndexOptions
 from recbole_decm.serving.store.live import Live
 from recbole_decm.serving.store.opening import open_store
 
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # of mallopt(3)
 _SWITCH = 0.0005
 """Seconds after which a thread lets another one run. The search's thread comes back from numpy while requests are being
 read, and each answer would wait for Python's 5 ms."""
@@ -81,6 +82,7 @@ def serve(
     found = None if keys is None else Keys(keys)
     require_keys(options.host, found)
     line = _bound(options.host, options.port)
+    _return_large_arrays()
     try:
         place = url or default_store(folder)
         live = open_catalogue(folder, place, index)
@@ -106,6 +108,14 @@ def serve(
             server.run(sockets=[line])
     finally:
         line.close()
+
+
+def _return_large_arrays() -> None:
+    """Let arrays from 8 MB on go back to the system when they are freed, as glibc does until it has seen some go."""
+    with suppress(OSError, AttributeError):  # a system without glibc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_MMAP_THRESHOLD, 8 << 20)
+        libc.mallopt(_ARENA_MAX, 1)  # what one thread frees another one takes: Python runs one at a time
 
 
 def _settle() -> None:
