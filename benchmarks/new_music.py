@@ -108,6 +108,7 @@ def main(dataset: str, data_path: Path, seeds: list[int], model: str, arguments:
     with TemporaryDirectory() as scratch:
         for seed in tqdm(seeds, unit="run", file=sys.stderr, disable=None):
             values = QUIET | {"data_path": str(data_path), "seed": seed, "checkpoint_dir": scratch}
+            values |= {"protocol": "default"} if model == "DecCMPlus" else {}
             trained, _ = run_config(DecCMConfig(model, dataset, config_dict=values, arguments=arguments))
             if not isinstance(trained.splits.test, CandidateLoader):
                 raise click.ClickException("eval_args: expected candidates (fixed, uniN, popN), found full.")

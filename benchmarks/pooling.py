@@ -96,6 +96,7 @@ def main(dataset: str, data_path: Path, seeds: str, model: str, valid_only: bool
         for way, seed in tqdm(jobs, unit="run", file=sys.stderr, disable=None):
             name, folder, teacher = ways[way]
             values = {"data_path": str(folder), "teacher": teacher, "seed": seed, "checkpoint_dir": work}
+            values |= {"protocol": "default"} if model == "DecCMPlus" else {}
             config = DecCMConfig(
                 model,
                 name,
