@@ -36,16 +36,20 @@ def regular(folder: Path, name: str) -> Path:
 
 
 def require_size(path: Path, most: int) -> None:
-    """Raises:
-    DataError: the file is larger.
+    """Refuse a large file before it is read.
+
+    Raises:
+        DataError: it has more bytes than ``most``.
     """
     if (size := path.stat().st_size) > most:
         raise DataError(f"{path}: expected at most {most:,} bytes, found {size:,}.")
 
 
 def require_whole(path: Path, digest: str) -> None:
-    """Raises:
-    DataError: the file is not the one with this digest.
+    """Compare a file with its digest.
+
+    Raises:
+        DataError: it is another one, or cannot be read.
     """
     try:
         found = of_files([path])

@@ -163,6 +163,16 @@ def test_the_command_writes_what_recommend_ranks(planted, exported):
     assert artefact.history_prior([["g0"], ["g0", "g1"]]).tolist() == pytest.approx([2.5 / 5, 1.5 / 5, 1 / 5])
 
 
+def test_a_match_times_popularity_is_refused_and_its_match_exported(planted, tmp_path, capsys):
+    values = {"inference": "pda", "epochs": 1, "latent_dimension": 8, "checkpoint_dir": str(tmp_path)}
+    checkpoint = str(fit(make_config("PDA", planted, **values)).trainer.saved_model_file)
+    assert main(["export", checkpoint, "--out", "pda"]) == 2
+    assert "inference: pda multiplies the match by popularity. Add --inference=pd" in capsys.readouterr().err
+    assert not Path("pda").exists()
+    assert main(["export", checkpoint, "--out", "pda", "--inference=pd"]) == 0
+    assert open_artefact("pda").manifest.settings["inference"] == "pd"
+
+
 def test_what_the_documentation_shows(exported, monkeypatch, tmp_path):
     """docs/serving.md, run as a doctest."""
     monkeypatch.chdir(tmp_path)
