@@ -1,7 +1,7 @@
 """Are the estimates right where the truth is known? Estimated metrics and diagnosis on simulations.
 
     python benchmarks/estimation.py --what estimates --out docs/results/estimation.md
-    python benchmarks/estimation.py --what diagnosis --out docs/results/estimation-diagnosis.md
+    python benchmarks/estimation.py --what diagnosis --videos 3000 --confounding 0,0.5
 
 Three kinds of world. ``log``: the preference acts through its logarithm, as the choice model has it. ``linear``: it
 acts through itself, scaled to the same deviation. ``taste``: beside the log-preference each uploader has a taste for
