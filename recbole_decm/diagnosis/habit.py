@@ -16,7 +16,7 @@ from recbole_decm.estimation.mixed import fit_mixing
 from recbole_decm.estimation.model import cross_fit
 
 PENALTIES = (500.0, 200.0, 80.0)
-WHOLE_CATALOGUE = 1_000
+WHOLE_CATALOGUE = 500
 
 
 @dataclass(frozen=True)
