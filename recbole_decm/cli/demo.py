@@ -83,6 +83,7 @@ class Demo:
         options = {"model": model, "dataset": self.name, "data_path": self.data.parent, "seed": self.seed}
         options |= {"topk": "[10]", "valid_metric": "NDCG@10", "checkpoint_dir": self.out / "saved"}
         options |= {"state": "WARNING", "show_progress": False, "result_file": result}
+        options |= {"protocol": "default"} if model == "DecCMPlus" else {}
         _command("run", *(f"--{key}={value}" for key, value in options.items()), *arguments)
         return json.loads(result.read_text(encoding="utf-8"))
 
