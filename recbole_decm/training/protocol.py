@@ -196,4 +196,7 @@ def _of_checkpoint(path: Path | str) -> Choice:
     """What the run took that a checkpoint is of."""
     content = read_checkpoint(path)
     name = content["config"].get("protocol", DEFAULT)
+    known = content.get("protocol")
+    if isinstance(known, dict) and known.get("chosen") == name and isinstance(known.get("why"), str):
+        return Choice(str(name), known["why"], known.get("scores") or {})
     return Choice(str(DEFAULT if name == AUTO else name), f"as {path} was trained")

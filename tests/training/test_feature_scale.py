@@ -10,7 +10,7 @@ import torch
 from helpers.planted import write_planted
 from helpers.running import make_config
 
-from recbole_decm.serving.opening import open_recommender
+from recbole_decm.serving.entry import open_recommender
 from recbole_decm.training.checkpoint import load_weights, read_checkpoint
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import build, fit

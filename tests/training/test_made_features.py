@@ -9,7 +9,7 @@ from helpers.running import run_quick
 
 from recbole_decm.errors import DataError
 from recbole_decm.media.cards import Card, as_values, write_cards
-from recbole_decm.serving.opening import open_recommender
+from recbole_decm.serving.entry import open_recommender
 from recbole_decm.training.checkpoint import read_checkpoint, write_checkpoint
 from recbole_decm.training.evaluate import evaluate
 
