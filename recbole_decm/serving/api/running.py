@@ -140,9 +140,7 @@ def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         line = socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
-        line.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )  # else an answer's body waits 40 ms for a client's ACK
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or a body waits 40 ms for an ACK
         return line
     except (OSError, OverflowError) as error:
         words = getattr(error, "strerror", None) or error
