@@ -304,6 +304,35 @@ def take(folder: Path | str, stem: str, suffix: str = "") -> Path:
     raise AssertionError("endless")
 
 
+def take_held(folder: Path, stem: str, suffix: str) -> tuple[Path, int]:
+    """Make a new, empty file under a name that nobody else takes, and hold it until it is written.
+
+    Empty files of that suffix which nobody holds are removed: those who took them were killed before they wrote.
+
+    Returns:
+        The file, and a descriptor to close once it is written; the system closes it with the process.
+
+    Raises:
+        ResourceError: the place cannot be written to.
+    """
+    for left in folder.glob(f"*{suffix}"):
+        with suppress(OSError):
+            if not left.stat().st_size:
+                with held(left):
+                    if not left.stat().st_size:
+                        left.unlink()
+    while True:
+        path = take(folder, stem, suffix)
+        with in_one_line(path), suppress(FileNotFoundError):
+            handle = os.open(path, os.O_RDONLY)
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+            if path.exists():  # nobody took it for an orphan before the lock was there
+                return path, handle
+            os.close(handle)
+
+
 def make_folder(path: Path | str, name: str) -> None:
     """Make a folder, and those above it, that RecBole would make in two moments: two processes that start together may
     both find it missing, and the slower one fails.

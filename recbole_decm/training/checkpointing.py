@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from recbole.utils import get_local_time
 from recbole_decm.config.keys import Role, having
 from recbole_decm.data.priors import known_genres
 from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
-from recbole_decm.io.write import in_one_line, make_folder, take
+from recbole_decm.io.write import in_one_line, make_folder, take_held
 from recbole_decm.media.cards import as_values
 from recbole_decm.training.checkpoint import (
     counters,
@@ -45,6 +46,7 @@ class CheckpointMixin:
         super().__init__(config, model)
         self.eval_collector = MatchingCollector(config)
         self._taken: Path | None = None
+        self._held: int | None = None
         self.history: list[dict] = []
         self.epoch_terms: list[dict[str, float]] = []  # loss by term, of each epoch that this process trained
         self.validations: list[dict[str, float]] = []  # metrics of each validation
@@ -63,8 +65,14 @@ class CheckpointMixin:
         """A file of this run's own: made here, so that no other run takes the same name."""
         model = self.config["model"].rpartition(":")[2]  # of package.module:Class the class
         stem = f"{model}-{self.config['dataset']}-seed{self.config['seed']}-{get_local_time()}"
-        self._taken = take(self.checkpoint_dir, stem, ".pth")
+        self._taken, self._held = take_held(Path(self.checkpoint_dir), stem, ".pth")
         return str(self._taken)
+
+    def _let_go(self) -> None:
+        """Hold the run's file no longer: it is written, or removed."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     # --- saving ---------------------------------------------------------------------------------------------------
     def fit(self, train_data, valid_data=None, verbose=True, saved=True, show_progress=False, callback_fn=None):
@@ -98,6 +106,7 @@ class CheckpointMixin:
             finally:
                 if self._taken is not None and self._taken.is_file() and not self._taken.stat().st_size:
                     self._taken.unlink()  # nothing was saved
+                self._let_go()
                 self.tensorboard.close()  # RecBole leaves the writer open, and its thread at work
 
     def _what_is_kept(self) -> str:

@@ -12,7 +12,15 @@ import threading
 import pytest
 
 from recbole_decm.errors import ConfigError, ResourceError
-from recbole_decm.io.write import make_folder, mend, replacing, replacing_folders, scratch_folder, write_text
+from recbole_decm.io.write import (
+    make_folder,
+    mend,
+    replacing,
+    replacing_folders,
+    scratch_folder,
+    take_held,
+    write_text,
+)
 
 
 def names(folder) -> list[str]:
@@ -353,3 +361,18 @@ def test_something_else_is_not_replaced_by_a_folder(tmp_path):
     with refused, scratch_folder(tmp_path / "file"):
         pass
     assert names(tmp_path) == ["file", "link"]
+
+
+def test_an_empty_file_that_nobody_holds_is_removed_and_one_that_is_held_stays(tmp_path):
+    """What a run leaves that was killed before it wrote; the system frees its hold."""
+    (tmp_path / "killed.pth").touch()
+    (tmp_path / "written.pth").write_bytes(b"weights")
+    first, one = take_held(tmp_path, "run", ".pth")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.pth", "written.pth"]
+    second, two = take_held(tmp_path, "run", ".pth")
+    assert (first.name, second.name) == ("run.pth", "run-1.pth") and first.exists()
+    os.close(one)
+    third, three = take_held(tmp_path, "other", ".pth")
+    assert not first.exists() and second.exists() and third.exists()
+    os.close(two)
+    os.close(three)
