@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pkgutil
 import resource
@@ -87,6 +88,8 @@ def main(line: int, **limits: Any) -> None:
     for module in pkgutil.walk_packages(av.__path__, "av."):  # those it imports when it meets a stream of their kind
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    gc.freeze()  # what was imported lives as long as this process
+    gc.set_threshold(20, 2, 2)  # PyAV's frames are in cycles, and each holds its pixels until they are found
     allowed = Limits(**limits)
     with socket.socket(fileno=line) as connection:
         confine(allowed)

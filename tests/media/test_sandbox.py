@@ -164,6 +164,19 @@ def test_memory_is_limited_and_the_next_clip_is_read(tmp_path):
     assert first in {Reason.OUT_OF_MEMORY, Reason.CRASHED} and second == (1, 8000)
 
 
+def test_frames_are_let_go_one_by_one(tmp_path):
+    """400 frames of 2 MB: what is not looked at any more takes no memory."""
+    frames = plain(COLOURS[0], 1, side=1200) * 400
+    path = write_clip(tmp_path / "many.mkv", frames, options={"preset": "ultrafast"})
+    with Reader() as reader:
+        held = []
+        for event in reader.read([(path, [Picture(32)])]):
+            if isinstance(event, Block):
+                status = Path(f"/proc/{reader._child.process.pid}/status").read_text()
+                held.append(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+    assert len(held) > 1 and held[-1] < held[0] + 45
+
+
 def test_a_child_that_was_taken_over_cannot_send_what_was_not_asked_for(reader, tmp_path, monkeypatch):
     path = clip(tmp_path / "clip.mkv")
     for head, body in (
