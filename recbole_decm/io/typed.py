@@ -99,9 +99,11 @@ def complaint(error: ValidationError, name: Callable[[str], str] = str) -> str:
     Args:
         name: how a reader knows a key, such as ``--key`` on a command line.
     """
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    names = (one for one in errors if one["type"] != "literal_error" or isinstance(one["input"], str))
+    first = next(names, errors[0])  # of a name or a table, the complaint of the kind that was given
     key, *inside = first["loc"] or ("value",)
-    inside = [part for part in inside if part != "[key]"]
+    inside = [part for part in inside if part != "[key]" and not re.match(r"(literal|dict|list)\[", str(part))]
     place = name(str(key)) + "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in inside)
     context = first.get("ctx", {})
     found, hint = context.get("found", first["input"]), ""
