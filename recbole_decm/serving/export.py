@@ -24,7 +24,18 @@ from recbole_decm.io.weights import of_tensors
 from recbole_decm.io.write import replacing_folders
 from recbole_decm.model.cmvae import CMVAE
 from recbole_decm.model.fusions import BilinearFusion, GenreFusion
-from recbole_decm.serving.artefact.manifest import FILE, FORMAT_VERSION, QUERY, TABLE, TRACK, VECTORS, WEIGHTS, with_id
+from recbole_decm.serving.artefact.manifest import (
+    FILE,
+    FORMAT_VERSION,
+    GENRES,
+    PRIOR,
+    QUERY,
+    TABLE,
+    TRACK,
+    VECTORS,
+    WEIGHTS,
+    with_id,
+)
 from recbole_decm.serving.artefact.opened import feature_file
 from recbole_decm.serving.artefact.sides import check_side
 from recbole_decm.serving.restored import content_model, serving_model
@@ -171,7 +182,7 @@ def _example(model: CMVAE, side: str, further: bool) -> dict[str, torch.Tensor]:
     found = {name: torch.zeros(2, part.dim, device=model.device) for name, part in fields.items()}
     if further:
         size = model.num_groups if model.num_groups is not None else 1
-        found["prior" if side == "visual" else "genres"] = torch.full((2, size), 1 / size, device=model.device)
+        found[PRIOR if side == "visual" else GENRES] = torch.full((2, size), 1 / size, device=model.device)
     return found
 
 

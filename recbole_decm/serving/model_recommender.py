@@ -80,8 +80,9 @@ class ModelRecommender(Recommender):
         if self.index is not None and model.adjustment.tracks_hold_prior:
             raise ConfigError("prior: expected none, since the index holds tracks under the model's own.")
         before, music = model.settings.inference_prior, self.music
+        held = model.adjustment.tracks_hold_prior
         model.rank_under(choice)
-        self.music = CatalogueVectors(model) if music.dim != _dim(model) else music
+        self.music = CatalogueVectors(model) if held or model.adjustment.tracks_hold_prior else music
         try:
             yield
         finally:
@@ -131,8 +132,3 @@ class ModelRecommender(Recommender):
 def _tensors(videos: VideoBlock) -> tuple[torch.Tensor, torch.Tensor | None]:
     uploaders = None if videos.uploaders is None else torch.from_numpy(videos.uploaders)
     return torch.from_numpy(videos.visual), uploaders
-
-
-@torch.no_grad()
-def _dim(model: CMVAE) -> int:
-    return int(model.music_block(torch.arange(1, 2)).shape[1])

@@ -12,6 +12,7 @@ import yaml
 from helpers.planted import write_planted
 from helpers.running import make_config, run_quick
 
+from recbole_decm.cli.main import main
 from recbole_decm.data.features import FeatureMatrix, joined, training_mean
 from recbole_decm.data.inputs import ModelInputs
 from recbole_decm.errors import CheckpointError, ConfigError, DataError
@@ -196,6 +197,14 @@ def test_checkpoints_are_evaluated_and_served(two_fields, tmp_path):
     files = {name: np.load(two_fields / "planted" / f"planted.{name}.npy")[:30] for name in ("visual_0", "visual_1")}
     recommender = open_recommender(path)
     told = recommender.recommend(files, k=3)
+    assert any(np.isnan(values[:, 0]).any() for values in files.values())  # a field is missing here and there
+    assert main(["export", str(path), "--out", str(tmp_path / "artefact")]) == 0
+    artefact = open_recommender(tmp_path / "artefact")
+    exported = artefact.recommend(files, k=3)
+    assert np.allclose(exported["score"], told["score"], atol=2e-6) and exported["music_id"].equals(told["music_id"])
+    tracks = artefact.artefact.tracks
+    again = artefact.artefact.track_vectors(tracks.features, tracks.metadata["genre"])
+    assert np.allclose(again, artefact.artefact.vectors, atol=1e-6)
     for name, values in files.items():
         np.save(tmp_path / f"{name}.npy", values)
     videos = open_videos(tmp_path, {"visual_0": 4, "visual_1": 8})

@@ -28,6 +28,8 @@ QUERY, TRACK, WEIGHTS, TABLE, VECTORS = (
 )
 LARGEST = 1 << 24
 """Bytes of a manifest."""
+PRIOR, GENRES = "P(k)", "genres(k)"
+"""What sides call their last input, (n, K); no field can have such a name."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=200)]
 Positive = Annotated[int, Field(ge=1)]

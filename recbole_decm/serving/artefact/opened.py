@@ -18,7 +18,17 @@ from recbole_decm.serving.artefact.files import (
     require_size,
     require_whole,
 )
-from recbole_decm.serving.artefact.manifest import FILE, QUERY, TABLE, TRACK, VECTORS, Manifest, read_manifest
+from recbole_decm.serving.artefact.manifest import (
+    FILE,
+    GENRES,
+    PRIOR,
+    QUERY,
+    TABLE,
+    TRACK,
+    VECTORS,
+    Manifest,
+    read_manifest,
+)
 from recbole_decm.serving.artefact.sides import LARGEST, Side
 from recbole_decm.serving.artefact.table import ID, Table
 from recbole_decm.serving.artefact.tracks import Tracks
@@ -59,8 +69,8 @@ class Artefact:
     def __init__(self, folder: Path, manifest: Manifest, contents: Mapping[str, bytes], has_tracks: bool):
         self.folder, self.manifest, self._contents = folder, manifest, dict(contents)
         self._has_tracks, self._manifest_bytes = has_tracks, (folder / FILE).read_bytes()
-        video = [*manifest.video_fields, *(["prior"] if manifest.takes_priors else [])]
-        track = [*manifest.track_fields, *(["genres"] if manifest.reads_genres else [])]
+        video = [*manifest.video_fields, *([PRIOR] if manifest.takes_priors else [])]
+        track = [*manifest.track_fields, *([GENRES] if manifest.reads_genres else [])]
         self._query = Side(folder / QUERY, contents[QUERY], video)
         self._track = Side(folder / TRACK, contents[TRACK], track)
 

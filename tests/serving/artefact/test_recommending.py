@@ -79,6 +79,19 @@ def test_a_prior_is_forgotten_after_the_call(places):
         assert recommender.recommend(videos()).equals(before)
 
 
+def test_scores_under_another_prior_are_those_of_the_prior(tmp_path):
+    """Where the tracks hold the prior, as of the paper's fusion, other vectors of them are made for a while."""
+    write_planted(tmp_path, videos=60, music=12)
+    values = {"teacher": "none", "epochs": 1, "latent_dimension": 8, "checkpoint_dir": str(tmp_path / "saved")}
+    checkpoint = fit(make_config("DecCM", tmp_path, **values)).trainer.saved_model_file
+    assert main(["export", str(checkpoint), "--out", str(tmp_path / "artefact")]) == 0
+    recommender = open_recommender(checkpoint)
+    own, neutral = recommender.recommend(videos(), 12), recommender.recommend(videos(), 12, prior="neutral")
+    served = open_recommender(tmp_path / "artefact").recommend(videos(), 12, prior="neutral")
+    assert np.allclose(neutral["score"], served["score"], atol=2e-6)
+    assert not np.allclose(neutral["score"], own["score"], atol=1e-6) and neutral["music_id"].equals(own["music_id"])
+
+
 @pytest.mark.parametrize(
     ("asked", "error", "words"),
     [
