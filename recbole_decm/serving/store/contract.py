@@ -65,6 +65,25 @@ class Changes:
     vectors: list[bytes | None]
     kinds: dict[str, str]
 
+    @classmethod
+    def page(
+        cls,
+        rows: Sequence[tuple[str, int, str | None, bytes | None]],
+        span: tuple[int, int],
+        limit: int,
+        active: str | None,
+        kinds: dict[str, str],
+    ) -> Changes:
+        """At most ``limit`` rows of id, number, metadata and vector, of those whose numbers are asked for.
+
+        Args:
+            span: the number above which, and that of the last change that there is.
+        """
+        ids, seqs, metadata, vectors = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [], [])
+        more = len(rows) == limit
+        seq = seqs[-1] if more else max(span)
+        return cls(seq, more, active, ids, np.array(seqs, np.int64), metadata, vectors, kinds)
+
 
 class Version(NamedTuple):
     """A published artefact: its id, when it came (seconds since 1970), and whether it answers."""

@@ -227,10 +227,8 @@ class PostgresStore(Kept):
                 *(number, since, last, limit),
             )
         kinds = self._kinds() if rows else {}
-        ids, seqs, metadata, sent = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [], [])
-        more = len(rows) == limit
-        seq = seqs[-1] if more else max(last, since)
-        return Changes(seq, more, active, ids, np.array(seqs, np.int64), metadata, [*map(_native, sent)], kinds)
+        rows = [(*row, _native(sent)) for *row, sent in rows]
+        return Changes.page(rows, (since, last), limit, active, kinds)
 
     def features(self, seqs: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         query = (

@@ -246,10 +246,7 @@ class SQLiteStore(Kept):
                 kinds = self._kinds() if rows else {}
             finally:
                 self._base.execute("COMMIT")
-        ids, seqs, metadata, vectors = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [], [])
-        more = len(rows) == limit
-        seq = seqs[-1] if more else max(last, since)
-        return Changes(seq, more, active, ids, np.array(seqs, np.int64), metadata, vectors, kinds)
+        return Changes.page(rows, (since, last), limit, active, kinds)
 
     def features(self, seqs: Sequence[int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         query = (
