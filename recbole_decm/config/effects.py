@@ -13,7 +13,7 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.data.utils import get_dataloader
 from recbole.utils import ModelType
 
-from recbole_decm.config.model_effects import MODEL_EFFECTS, Idle
+from recbole_decm.config.model_effects import MODEL_EFFECTS, NO_VALIDATION, Idle
 
 DATA = "which rows, columns or vectors are read, or how they are split"
 TRAINING = "the trained weights"
@@ -68,6 +68,10 @@ GROUPED = Idle(
 NO_TEACHER = Idle(
     lambda config, value: not getattr(config.model_class, "takes_teacher", False), "the model has no teacher"
 )
+NOTHING_CACHED = Idle(
+    lambda config, value: config["teacher"] != "auto" and config["protocol"] != "auto",
+    "no teacher is trained, and no protocol is chosen",
+)
 NO_PRIOR = Idle(lambda config, value: not config.needs.prior, "neither the model nor a metric uses uploader priors")
 MODEL_WITHOUT_PRIOR = Idle(
     lambda config, value: not getattr(config.model_class, "uses_uploader_prior", False),
@@ -106,7 +110,7 @@ EFFECTS: dict[str, Effect] = {
     "data_path": Effect(DATA),
     "checkpoint_dir": Effect(FILES),
     "checkpoint": Effect(TRAINING),
-    "teacher_dir": Effect(FILES, (NO_TEACHER,)),
+    "teacher_dir": Effect(FILES, (NO_TEACHER, NOTHING_CACHED)),
     "result_file": Effect(FILES),
     "save_dataset": _never_read(NO_PICKLES),
     "dataset_save_path": _never_read(NO_PICKLES),
@@ -224,7 +228,7 @@ EFFECTS: dict[str, Effect] = {
     "train_neg_sample_args.dynamic": Effect(TRAINING, _drawn),
     "train_neg_sample_args.candidate_num": Effect(TRAINING, (*_never_drawn, NOT_DYNAMIC)),
     "eval_step": Effect(RESULTS, (Idle(lambda config, value: _fitted(config) and value > 0, ONE_STEP.why),)),
-    "stopping_step": Effect(RESULTS, (ONE_STEP,)),
+    "stopping_step": Effect(RESULTS, (ONE_STEP, NO_VALIDATION)),
     "clip_grad_norm": Effect(TRAINING, (ONE_STEP,)),
     "loss_decimal_place": Effect(SHOWN),
     "require_pow": Effect(TRAINING, (_reads("require_pow"),)),

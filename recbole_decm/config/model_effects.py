@@ -53,6 +53,15 @@ def _no_variance(config: Any, value: Any = None) -> bool:
     return unsampled and config["kl_weight"] == 0 and _no_teacher(config)
 
 
+def _no_validation(config: Any, value: Any = None) -> bool:
+    return bool(config["eval_step"] == 0)
+
+
+def _unused_teacher(config: Any, value: Any = None) -> bool:
+    weights = ("teacher_weight", "teacher_score_weight")
+    return value != "none" and not any(config[weight] for weight in weights) and _no_distillation(config)
+
+
 SOFTMAX = Idle(_is("matching", "softmax"), "matching is softmax, which compares with all of a batch, without a margin")
 NOT_SOFTMAX = Idle(lambda config, value: config["matching"] != "softmax", "only matching: softmax reads it")
 NO_TEMPERATURE = Idle(
@@ -62,10 +71,18 @@ NO_TEMPERATURE = Idle(
 NOT_RELEASED = Idle(lambda config, value: config["matching"] != "released", "only matching: released reads it")
 NO_SAMPLES = Idle(_no_samples, "nothing is sampled (match_on: mean, reconstruction_weight: 0)")
 NO_VARIANCE = Idle(_no_variance, "no term reads variances: nothing is sampled, kl_weight is 0, and there is no teacher")
+NO_NOISE = _zero("sampling_noise")
+NOT_STARTED = Idle(
+    lambda config, value: _no_variance(config) and config["backdoor"] in (None, "none"),
+    "there is no fusion, and no term reads variances",
+)
 TORCH_WEIGHTS = Idle(_is("initial_weights", "torch"), "initial_weights is torch")
 NO_RECONSTRUCTION = _zero("reconstruction_weight")
 NO_KL = _zero("kl_weight")
 UNGUIDED = Idle(_no_teacher, "teacher is none")
+UNUSED_TEACHER = Idle(
+    _unused_teacher, "teacher_weight, teacher_score_weight and distillation_weight are 0: nothing is learned from it"
+)
 NO_TEACHER_WEIGHT = _zero("teacher_weight")
 NO_DISTILLATION = Idle(_no_distillation, "distillation_weight is 0")
 TEACHER_KNOWN = Idle(
@@ -81,6 +98,10 @@ LINEAR = Idle(
 )
 RANKS_BY_MATCH = Idle(_is("inference", "pd"), "inference is pd, which ranks by the match alone")
 NO_STRUCTURE = _zero("structure_weight")
+ALL_ALIKE = _zero("propensity_power")
+CHOSEN = Idle(lambda config, value: config["protocol"] != "auto", "only protocol: auto reads it")
+NO_VALIDATION = Idle(_no_validation, "eval_step is 0, so no epoch is validated")
+ONE_EPOCH = Idle(_is("epochs", 1), "epochs is 1, and the first has the whole rate")
 
 MODEL_EFFECTS: dict[str, tuple[Idle, ...]] = {
     "margin": (SOFTMAX,),
@@ -89,22 +110,28 @@ MODEL_EFFECTS: dict[str, tuple[Idle, ...]] = {
     "popularity_correction": (NOT_SOFTMAX,),
     "both_directions": (NOT_SOFTMAX,),
     "music_loss_factor": (NOT_RELEASED,),
+    "match_on": (NO_NOISE,),
     "sampling_noise": (NO_SAMPLES,),
+    "initial_weights": (NOT_STARTED,),
     "initial_logvar": (TORCH_WEIGHTS, NO_VARIANCE),
     "normalize_logvar": (NO_VARIANCE,),
     "kl_anneal_epochs": (NO_KL,),
     "decoder_relu": (NO_RECONSTRUCTION,),
     "decode_from": (NO_RECONSTRUCTION, NO_BACKDOOR),
+    "learning_rate_decay": (ONE_EPOCH,),
+    "teacher": (UNUSED_TEACHER,),
     "teacher_kl": (UNGUIDED, NO_TEACHER_WEIGHT),
     "teacher_weight": (UNGUIDED,),
     "teacher_score_weight": (UNGUIDED,),
-    "teacher_config": (UNGUIDED, TEACHER_KNOWN),
+    "teacher_config": (UNGUIDED, UNUSED_TEACHER, TEACHER_KNOWN),
     "distillation_weight": (UNGUIDED,),
     "distillation_temperature": (UNGUIDED, NO_DISTILLATION),
     "confounder_fusion": (NO_BACKDOOR,),
     "inference_prior": (NO_BACKDOOR, LINEAR),
-    "validation_prior": (NO_BACKDOOR, LINEAR),
+    "validation_prior": (NO_BACKDOOR, LINEAR, NO_VALIDATION),
     "backdoor_temperature": (NO_BACKDOOR, NOT_EXACT),
     "inference_popularity_power": (RANKS_BY_MATCH,),
     "structure_rows": (NO_STRUCTURE,),
+    "largest_weight": (ALL_ALIKE,),
+    "protocol_fits": (CHOSEN,),
 }

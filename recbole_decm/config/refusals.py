@@ -7,6 +7,21 @@ from typing import Any
 
 from recbole_decm.errors import ConfigError
 
+MANY_FIELDS = 16
+"""Fields from which on a model whose work grows with their square is slow; FM takes 96 without notice."""
+
+
+def slow_with(config: Any) -> str | None:
+    """What is said beforehand of a model whose work grows with the square of its fields, where it is given many."""
+    fields = len(config["numerical_features"])
+    if "content_fields" not in config.keys_of_model or config["content_fields"] == "vector" or fields < MANY_FIELDS:
+        return None
+    return (
+        f"content_fields: component makes {fields} fields, and the work of {config['model']} grows with their square, "
+        "or faster: an epoch of a small data set may take minutes, or tens of GB. content_fields: vector or a smaller "
+        "feature_reduce makes it quick."
+    )
+
 
 def check_values(model: str, config: Any, videos: int, tracks: int, pairs: int) -> None:
     """Refuse a model whose values do not fit the data, or that starts from a file that is not there.

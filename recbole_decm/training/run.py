@@ -20,7 +20,7 @@ from recbole.utils import get_local_time, init_seed, set_color
 from recbole.utils.logger import RemoveColorFilter, log_colors_config
 
 from recbole_decm.config.config import DecCMConfig
-from recbole_decm.config.refusals import check_values
+from recbole_decm.config.refusals import check_values, slow_with
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
 from recbole_decm.errors import ConfigError
@@ -175,6 +175,8 @@ def fit(config: DecCMConfig, saved: bool = True, splits: Splits | None = None) -
             choice = group.first_alone(config.share, partial(protocol.find, config, splits, fit))
             config, splits = protocol.taken(config, choice, splits, load)
     values = values_to_run_again(config)
+    if slow := slow_with(config):
+        getLogger().warning(slow)
     model, _ = build(config, splits)
     check_batches(len(splits.train), config.share.size)
     _ = splits.extra  # read now: an error after training is late

@@ -31,10 +31,13 @@ WHERE: dict[str, tuple[str, dict]] = {
     effects.NOT_RELEASED.why: ("CMVAE", {"matching": "hinge"}),
     effects.NO_SAMPLES.why: ("CMVAE", SAMPLED),
     effects.NO_VARIANCE.why: ("CMVAE", SAMPLED),
+    effects.NO_NOISE.why: ("CMVAE", {"sampling_noise": 0.0}),
+    effects.NOT_STARTED.why: ("CMVAE", SAMPLED),
     effects.TORCH_WEIGHTS.why: ("CMVAE", {"initial_weights": "torch"}),
     effects.NO_RECONSTRUCTION.why: ("DecCM", {"reconstruction_weight": 0.0, **ALONE}),
     effects.NO_KL.why: ("CMVAE", {"kl_weight": 0.0}),
     effects.UNGUIDED.why: ("DecCM", ALONE),
+    effects.UNUSED_TEACHER.why: ("DecCM", {"teacher": "auto", "teacher_weight": 0.0}),
     effects.NO_TEACHER_WEIGHT.why: ("DecCM", {**TAUGHT, "teacher_weight": 0.0}),
     effects.NO_DISTILLATION.why: ("DecCM", {**TAUGHT, "distillation_weight": 0.0}),
     effects.TEACHER_KNOWN.why: ("DecCM", TAUGHT),
@@ -43,6 +46,10 @@ WHERE: dict[str, tuple[str, dict]] = {
     effects.LINEAR.why: ("DecCM", {"confounder_fusion": "linear", **ALONE}),
     effects.RANKS_BY_MATCH.why: ("PDA", {"inference": "pd"}),
     effects.NO_STRUCTURE.why: ("VMNet", {"structure_weight": 0.0}),
+    effects.ALL_ALIKE.why: ("IPW", {"propensity_power": 0.0}),
+    effects.CHOSEN.why: ("DecCMPlus", {"protocol": "default", **ALONE}),
+    effects.NO_VALIDATION.why: ("DecCM", {**GENRES, "eval_step": 0, "inference_prior": "uploader", **ALONE}),
+    effects.ONE_EPOCH.why: ("CMVAE", {}),
 }
 OTHER: dict[str, object] = {
     **{"margin": 0.9, "num_negatives": 3, "temperature": 0.5, "popularity_correction": False, "both_directions": True},
@@ -51,7 +58,8 @@ OTHER: dict[str, object] = {
     **{"teacher_weight": 5.0, "teacher_score_weight": 1.0, "teacher_config": {"epochs": 3}},
     **{"distillation_weight": 2.0, "distillation_temperature": 0.5, "confounder_fusion": "bilinear"},
     **{"inference_prior": "uniform", "validation_prior": "uniform", "backdoor_temperature": 2.0},
-    **{"inference_popularity_power": 1.0, "structure_rows": 4},
+    **{"inference_popularity_power": 1.0, "structure_rows": 4, "largest_weight": 0.5, "protocol_fits": 2},
+    **{"match_on": "sample", "initial_weights": "torch", "learning_rate_decay": True, "teacher": "checkpoint"},
 }
 # By key: a model, and values beside the key's, with which it does change the weights or the lists.
 ACTIVE: dict[str, tuple[str, dict]] = {
@@ -72,6 +80,11 @@ ACTIVE: dict[str, tuple[str, dict]] = {
     "backdoor_temperature": ("DecCM", {"backdoor": "exact", **ALONE}),
     "inference_popularity_power": ("PDA", {"inference": "pda"}),
     "structure_rows": ("VMNet", {}),
+    "largest_weight": ("IPW", {}),
+    "match_on": ("CMVAE", {}),
+    "initial_weights": ("CMVAE", {}),
+    "learning_rate_decay": ("CMVAE", {"epochs": 2}),
+    "teacher": ("DecCM", {"teacher_weight": 0.5, "teacher": "none"}),
 }
 
 
@@ -103,7 +116,7 @@ def look(place: Place, model: str, values: dict) -> tuple[list[str], tuple]:
         trained, test = run_config(config, saved=False)
         learned = {name: value for name, value in trained.model.named_parameters() if "logvar" not in name}
         place.seen[key] = (learned, test, trained.valid_result)
-    return config.without_effect(), place.seen[key]
+    return [line.replace(str(place.teacher), "checkpoint") for line in config.without_effect()], place.seen[key]
 
 
 def same(first, second) -> bool:
@@ -120,7 +133,12 @@ def test_a_key_is_named_where_it_changes_nothing(place, key, why):
     assert same(look(place, model, beside)[1], after)
 
 
-@pytest.mark.parametrize("key", MODEL_EFFECTS)
+def test_every_key_is_looked_at():
+    assert set(OTHER) == set(MODEL_EFFECTS)
+    assert set(ACTIVE) == set(MODEL_EFFECTS) - {"protocol_fits"}  # which tests/training/test_protocol.py looks at
+
+
+@pytest.mark.parametrize("key", ACTIVE)
 def test_a_key_is_not_named_where_it_changes_something(place, key):
     model, beside = ACTIVE[key]
     lines, after = look(place, model, {**beside, key: OTHER[key]})

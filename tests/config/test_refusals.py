@@ -32,6 +32,21 @@ def test_with_the_advised_values_it_runs(own_planted, model, values):
     assert 0 <= run_quick(model, own_planted, epochs=1, **values)["test_result"]["recall@10"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("model", "values", "warned"),
+    [
+        ("PNN", {"content_fields": "component"}, True),
+        ("PNN", {"content_fields": "component", "feature_reduce": {"visual": 4, "acoustic": 4}}, False),
+        ("PNN", {}, False),
+        ("FM", {}, False),
+    ],
+)
+def test_a_model_that_many_fields_make_slow_says_so_before_it_trains(own_planted, caplog, model, values, warned):
+    run_quick(model, own_planted, epochs=1, **values)
+    said = [record.message for record in caplog.records if "grows with their square" in record.message]
+    assert bool(said) == warned and all(line.startswith("content_fields: component makes ") for line in said)
+
+
 def test_the_phases_of_kd_dagfm_pass_on_their_checkpoints(own_planted, tmp_path):
     """Also on drawn candidates, whose scores it gives with an axis more than other models do."""
     values, warm_up = {"epochs": 1, "eval_args": {"mode": "uni10"}}, ""
