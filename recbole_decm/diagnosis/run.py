@@ -13,6 +13,7 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.diagnosis.habit import Subject, examine
 from recbole_decm.diagnosis.words import conclusion, verdict
+from recbole_decm.estimation.habit import looks_counted
 from recbole_decm.io.atomic import Format, read_header
 from recbole_decm.training.estimates import TRACK_COMPONENTS, VIDEO_COMPONENTS, components_of
 
@@ -66,6 +67,8 @@ def diagnose(
         training.uploader_prior[torch.from_numpy(videos[rows])].numpy() if given else None,
     )
     found |= {"genres": list(training.genre_vocabulary), "preference": "given" if given else "counted"}
+    if subject.preference is not None:
+        found["looks_counted"] = looks_counted(subject.preference, training.genre_membership[tracks[rows]])[1]
     found |= examine(subject, config["seed"], progress)
     return found | {"verdict": conclusion(found), "words": verdict(found)}
 
@@ -101,9 +104,15 @@ def _missing(training: DecCMDataset, metrics: Sequence[str]) -> str | None:
     if "MajorityShare" not in metrics:
         return f"the tracks have no '{training.genre_field}'"
     given = training.uploader_prior
-    videos = training.inter_feat[training.uid_field]
-    if given is not None and _varies(given[videos].numpy()):
-        return None
+    videos, tracks = (training.inter_feat[field] for field in (training.uid_field, training.iid_field))
+    if given is not None and _varies(preference := given[videos].numpy()):
+        counted, sign = looks_counted(preference, training.genre_membership[tracks.numpy()])
+        if not counted:
+            return None
+        return (
+            f"the preferences were counted from these very choices ({sign}). Give preferences from outside, or "
+            "uploader ids and --uploader_prior=train"
+        )
     uploaders = training.uploaders
     if uploaders is None:
         return f"the videos have neither '{training.prior_field}' that differs nor '{training.uploader_field}'"

@@ -49,6 +49,11 @@ def verdict(found: Mapping[str, Any]) -> list[str]:
             "DoRecall and the like are refused. A preference known from outside (uploader_genre) would settle both."
         ]
     else:
+        if found["looks_counted"]:
+            lines += [
+                f"But the preferences look counted from few choices ({found['looks_counted']}). If from these very "
+                "choices, any data show a habit: then use --uploader_prior=train, which needs uploader ids."
+            ]
         lines += [
             "What the features do not show of videos and tracks shrinks the strength, as noise in a choice does: read "
             "it as a lower bound."

@@ -20,6 +20,32 @@ SMOOTHING = 2.0
 """Rows that stand behind the shares of all uploaders in a preference that is counted from choices."""
 
 
+FEWEST_EXPECTED = 20
+"""Choices of a genre with preference 0 that chance would give, from which on none at all gives a count away."""
+MANY_ZEROS = 0.05
+
+
+def looks_counted(preference: np.ndarray, genres: np.ndarray) -> tuple[bool, str | None]:
+    """Signs that preferences were counted from the very choices that they are to explain.
+
+    Such a preference gives no 0 to a genre that was chosen, and of few choices it has many zeros.
+
+    Args:
+        preference: (n, K) probabilities; genres: (n, K) of the chosen tracks.
+
+    Returns:
+        Whether that is as good as certain, and what the sign is, None where there is none.
+    """
+    impossible = preference == 0
+    zeros = float(impossible.mean())
+    observed, expected = float((genres * impossible).sum()), float((impossible @ genres.mean(axis=0)).sum())
+    found = f"{zeros:.0%} of the preferences are 0, and {observed:.0f} of {len(preference)} rows chose such a genre, "
+    found += f"where {expected:.0f} would by the genres' shares"
+    if observed == 0 and expected >= FEWEST_EXPECTED:
+        return True, found
+    return False, found if zeros > MANY_ZEROS else None
+
+
 class Fit(NamedTuple):
     """A conditional logit of kinds: log-likelihood, (n, T) probabilities, and its numbers."""
 

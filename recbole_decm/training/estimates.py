@@ -18,12 +18,15 @@ from recbole_decm.errors import DataError
 from recbole_decm.estimation.choices import Choices, Tracks
 from recbole_decm.estimation.components import principal_components
 from recbole_decm.estimation.effects import effective_sample_size, mean_with_interval, require_overlap
+from recbole_decm.estimation.habit import looks_counted
 from recbole_decm.estimation.intervention import intervene
 from recbole_decm.estimation.lists import METRICS
 from recbole_decm.estimation.model import fit_choice_model
 from recbole_decm.metrics.genres import majority_genre
 
 VIDEO_COMPONENTS, TRACK_COMPONENTS = 48, 24
+LARGEST_UNKNOWN = 0.05
+"""Share of the chosen tracks that may be without genre."""
 RESULTS = ("intervals", "effective_sample_size", "chosen_majority_share")
 """What a result says of the estimated metrics of its test split."""
 
@@ -35,7 +38,8 @@ def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
     weighed: they may be choices without habit already.
 
     Raises:
-        DataError: all uploaders have one preference, or the weights leave too small an effective sample.
+        DataError: all uploaders have one preference, preferences that look counted from the choices, or weights that
+            leave too small an effective sample.
     """
     dataset, seed = splits.dataset, config["seed"]
     videos, tracks_of = (dataset.inter_feat[field].numpy() for field in (dataset.uid_field, dataset.iid_field))
@@ -52,12 +56,23 @@ def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
         preference = priors[torch.from_numpy(video)].numpy()
         return Choices.of(seen[np.searchsorted(users, video)], preference, track - 1, tracks)
 
-    training = rows(videos, tracks_of)
+    training, place = rows(videos, tracks_of), Path(dataset.dataset_path)
     if not np.ptp(training.taste, axis=0).max() > 1e-3:
         raise DataError(
-            f"{Path(dataset.dataset_path)}: expected uploaders of different preferences in '{dataset.prior_field}', "
+            f"{place}: expected uploaders of different preferences in '{dataset.prior_field}', "
             "found one for all: without differences nothing tells what a habit does. Leave DoRecall, DoNDCG and DoMRR "
             "out of metrics."
+        )
+    counted, sign = looks_counted(priors[torch.from_numpy(videos)].numpy(), dataset.genre_membership[tracks_of])
+    if counted:
+        raise DataError(
+            f"{place}: expected preferences from outside the choices in '{dataset.prior_field}', found some that were "
+            f"counted from them ({sign}). Leave DoRecall, DoNDCG and DoMRR out of metrics."
+        )
+    if sign:
+        getLogger().warning(
+            f"{place}: the preferences in '{dataset.prior_field}' look counted from few choices ({sign}). If from "
+            "these very choices, DoRecall, DoNDCG and DoMRR are not identified."
         )
     model = fit_choice_model(training, tracks, seed)
     getLogger().info(
@@ -66,8 +81,15 @@ def weigh_choices(config: DecCMConfig, splits: Splits) -> None:
     )
     for name, loader in loaders.items():
         positions, chosen = loader.positives.pairs()
+        without = float((dataset.genre_membership[chosen].sum(axis=1) == 0).mean())
+        if without > LARGEST_UNKNOWN:
+            raise DataError(
+                f"{place}, split {name}: expected tracks with a '{dataset.genre_field}', found {without:.0%} of the "
+                "chosen ones without: what a habit adds to them is not known. Leave DoRecall, DoNDCG and DoMRR out of "
+                "metrics."
+            )
         loader.intervention = intervene(model, rows(loader.users[positions], chosen), tracks, seed)
-        where = f"{Path(dataset.dataset_path)}, split {name}"
+        where = f"{place}, split {name}"
         require_overlap(loader.intervention.weight, loader.intervention.overlap, where)
 
 

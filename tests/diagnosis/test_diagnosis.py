@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recbole_decm.cli.main import main
@@ -81,6 +83,24 @@ def test_without_uploaders_or_genres_nothing_can_be_said(own_planted):
     assert "the tracks have no 'genre'" in diagnose("planted", [f"--data_path={own_planted}"])["words"][0]
 
 
+def test_preferences_counted_from_the_choices_themselves_say_nothing(worlds, tmp_path, capsys):
+    shutil.copytree(worlds / "calm", tmp_path / "calm")
+    table = tmp_path / "calm" / "calm.user"
+    cells = pd.read_csv(table, sep="\t", dtype=str)
+    pairs = read_columns(table.with_suffix(".train.inter"), ["video_id", "music_id"])
+    genre = read_columns(table.with_suffix(".item"), ["music_id", "genre"]).set_index("music_id")["genre"]
+    uploader = cells.set_index("video_id:token")["uploader_id:token"]
+    counts = pd.crosstab(pairs["video_id"].map(uploader), pairs["music_id"].map(genre))
+    shares = counts.div(counts.sum(axis=1), axis=0).reindex(uploader).fillna(1 / counts.shape[1]).to_numpy()
+    cells["uploader_genre:float_seq"] = [" ".join(f"{share:.5f}" for share in row) for row in shares]
+    cells.to_csv(table, sep="\t", index=False)
+    words = diagnose("calm", [f"--data_path={tmp_path}"])["words"]
+    assert "counted from these very choices" in words[0] and "--uploader_prior=train" in words[0]
+    run = ["run", "--model=Ridge", "--dataset=calm", f"--data_path={tmp_path}", "--show_progress=False"]
+    assert main([*run, "--metrics=[Recall,DoRecall]", "--valid_metric=Recall@10", "--checkpoint_dir=c"]) == 2
+    assert "counted from them" in capsys.readouterr().err
+
+
 def test_a_wrong_key_is_one_line_and_exit_2(worlds, capsys):
     assert main(["diagnose", "--dataset=driven", f"--data_path={worlds}", "--no_such_key=1"]) == 2
     assert "no_such_key" in capsys.readouterr().err
@@ -122,3 +142,9 @@ def test_what_is_said_follows_from_test_and_overlap(driven, p, share, said):
     found = driven | {"p_value": p, "overlap": driven["overlap"] | {"overlap_weighted": share}}
     assert conclusion(found) == said
     assert {"none": "No sign", "habit": "worth trying", "little overlap": "too little"}[said] in verdict(found)[0]
+
+
+def test_zeros_of_a_preference_are_named(driven):
+    found = driven | {"looks_counted": "40% of the preferences are 0"}
+    assert any("40% of the preferences are 0" in line and "any data show a habit" in line for line in verdict(found))
+    assert not any("any data show" in line for line in verdict(driven))

@@ -86,3 +86,15 @@ def test_a_risk_ratio_of_no_habit_is_one_and_grows_with_it():
     ratios = [habit.risk_ratio(without, taste, strength) for strength in (0.0, 0.5, 1.0)]
     assert ratios[0] == pytest.approx(1) and ratios[0] < ratios[1] < ratios[2]
     assert habit.e_value(1.0) == 1 and habit.e_value(0.5) == habit.e_value(2.0) == pytest.approx(2 + 2**0.5)
+
+
+def test_preferences_that_were_counted_from_the_choices_are_found_out():
+    rng = np.random.default_rng(0)
+    uploader, genres = np.repeat(np.arange(100), 4), np.eye(5)[rng.integers(0, 5, 400)]
+    shares = np.stack([np.bincount(uploader, column) / 4 for column in genres.T], axis=1)[uploader]
+    counted, sign = habit.looks_counted(shares, genres)
+    zeros = (shares == 0).mean()
+    assert counted and f"{zeros:.0%} of the preferences are 0, and 0 of 400 rows" in sign
+    counted, sign = habit.looks_counted(shares, genres[rng.permutation(400)])
+    assert not counted and f"{zeros:.0%} of the preferences" in sign  # zeros, but choices against them
+    assert habit.looks_counted(rng.dirichlet(np.ones(5), 400), genres) == (False, None)
