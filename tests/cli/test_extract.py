@@ -101,6 +101,32 @@ def test_own_sound_given_ids_and_several_fields(clips, capsys):
     assert {"look.npy", "visual.npy"} < {path.name for path in Path("today").iterdir()}
 
 
+def test_an_own_sound_of_another_length_than_its_picture_is_taken_whole(clips):
+    """Four seconds of picture with one of sound, and the reverse: as the picture alone, and the sound alone."""
+    from helpers.media_files import quadrants, tone, write_clip
+
+    def write(name: str, seconds: int, heard: int) -> Path:
+        frames = [np.roll(quadrants(), place, axis=1) for place in range(10 * seconds)]
+        given = {"sound": tone(300, heard, 16000), "rate": 16000, "sound_codec": "pcm_s16le"} if heard else {}
+        return write_clip(Path(name), frames, codec="ffv1", **given)  # x264 is not bit for bit the same each time
+
+    change(music="")
+    write("videos/v0.mkv", 4, 1), write("videos/v1.mkv", 1, 4)
+    files = ["v0.mkv", "v1.mkv", *(f"v{i}.mp4" for i in range(2, VIDEOS))]
+    change(video=[f"videos/{name}" for name in files])
+    assert main(EXTRACT) == 0
+    extractors = {
+        field: open_extractor(name)
+        for field, name in {"visual": "appearance-motion", "acoustic": "descriptors"}.items()
+    }
+    parts = [write("a.mkv", 4, 0), write("b.mkv", 1, 0), write("c.mkv", 0, 1), write("d.mkv", 0, 4)]
+    with Reader() as reader:
+        alone = extract_clips(parts, extractors, reader).features
+    np.testing.assert_array_equal(np.load("data/mine/mine.visual.npy")[:2], alone["visual"][:2])
+    np.testing.assert_array_equal(np.load("data/mine/mine.acoustic.npy")[:2], alone["acoustic"][2:])
+    assert Path("data/mine/failures.csv").read_text() == "file,field,reason,detail\n"
+
+
 @pytest.fixture
 def encoder(tmp_path_factory) -> Path:
     """A folder with a small encoder of texts, of random weights."""

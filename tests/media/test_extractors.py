@@ -18,7 +18,8 @@ from recbole_decm.media.clips import extract_clips, extract_texts
 from recbole_decm.media.extractor import Extractor, Sampling
 from recbole_decm.media.extractors import DEFAULTS, EXTRACTORS, open_extractor, reopen
 from recbole_decm.media.failures import Reason
-from recbole_decm.media.sandbox import Reader
+from recbole_decm.media.sandbox import Block, Reader
+from recbole_decm.media.wants import Picture, Sound
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "media.md"
 
@@ -67,6 +68,30 @@ def test_shards_order_and_threads_change_no_bit(clips, defaults):
         assert np.array_equal(values, again.features[field][::-1], equal_nan=True)
         assert np.array_equal(values, np.concatenate([one.features[field] for one in alone]), equal_nan=True)
     assert whole.failures == tuple(failure for one in alone for failure in one.failures)
+
+
+@pytest.mark.parametrize(("picture", "sound"), [(4, 1), (1, 4)])
+def test_picture_and_sound_of_different_lengths_are_each_taken_as_long_as_they_last(tmp_path, defaults, picture, sound):
+    """Neither is cut to the other nor filled up: each vector is, bit for bit, that of its part alone."""
+    frames = [np.roll(quadrants(), 3 * place, axis=0) for place in range(10 * picture)]
+    heard = {"sound": tone(440, sound, 44100) * np.linspace(0, 1, sound * 44100, dtype=np.float32)}
+    heard["sound_codec"] = "pcm_s16le"
+    files = [
+        write_clip(tmp_path / "both.mkv", frames, codec="ffv1", **heard),  # x264 varies from time to time
+        write_clip(tmp_path / "picture.mkv", frames, codec="ffv1"),
+        write_clip(tmp_path / "sound.mkv", **heard),
+    ]
+    with Reader() as reader:
+        shard = extract_clips(files, defaults, reader)
+        events = list(reader.read([(files[0], [Picture(32), Sound(8000)])]))
+    blocks = [event.want for event in events if isinstance(event, Block)]
+    assert (blocks.count(0), blocks.count(1)) == (picture, sound)  # frames, and seconds of sound
+    assert np.array_equal(shard.features["visual"][0], shard.features["visual"][1])
+    assert np.array_equal(shard.features["acoustic"][0], shard.features["acoustic"][2])
+    assert [(Path(failure.source).name, failure.field) for failure in shard.failures] == [
+        ("picture.mkv", "acoustic"),
+        ("sound.mkv", "visual"),
+    ]
 
 
 def test_two_samplings_of_one_clip(clips):
