@@ -81,13 +81,14 @@ def table(dataset: str, found: dict[str, list[dict]]) -> str:
     return f"### {dataset}\n\n" + tabulate(lines, heads, tablefmt="github", disable_numparse=True)
 
 
-def write_between_markers(out: Path, text: str) -> None:
+def write_between_markers(out: Path, text: str, what: str = "measured") -> None:
     """Replace what stands between the markers of a document, or write a file of its own."""
-    old = out.read_text(encoding="utf-8") if out.is_file() else f"{BEGIN}\n{END}\n"
-    if BEGIN not in old or END not in old:
-        raise click.ClickException(f"{out}: expected the lines {BEGIN} and {END} to write between")
-    head, tail = old.split(BEGIN, 1)[0], old.split(END, 1)[1]
-    write_text(out, f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}")
+    begin, end = (line.replace("measured", what) for line in (BEGIN, END))
+    old = out.read_text(encoding="utf-8") if out.is_file() else f"{begin}\n{end}\n"
+    if begin not in old or end not in old:
+        raise click.ClickException(f"{out}: expected the lines {begin} and {end} to write between")
+    head, tail = old.split(begin, 1)[0], old.split(end, 1)[1]
+    write_text(out, f"{head}{begin}\n\n{text}\n\n{end}{tail}")
 
 
 def changes(results: dict[str, list[dict]]) -> dict[str, float]:

@@ -6,7 +6,8 @@
 Three kinds of world. ``log``: the preference acts through its logarithm, as the choice model has it. ``linear``: it
 acts through itself, scaled to the same deviation. ``taste``: beside the log-preference each uploader has a taste for
 tracks that nothing observed tells. The last two are outside the choice model's family; nothing is tuned on them. The
-truth is the expected recall under the known chances without habit, not one draw. Finished cells are kept in ``--work``.
+truth is the expected recall under the known chances without habit, not one draw. Finished cells are kept in ``--work``,
+and so are data and lists: without its notes, a cell of other estimates trains nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import json
 import logging
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -31,6 +33,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.data.loaders import Splits
 from recbole_decm.diagnosis.run import diagnose
 from recbole_decm.estimation.lists import estimate_of_lists
 from recbole_decm.io.write import write_text
@@ -38,17 +41,52 @@ from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.simulation import causal
 from recbole_decm.simulation.files import write_simulation
 from recbole_decm.training.estimates import estimates
-from recbole_decm.training.run import evaluations, fit, load
+from recbole_decm.training.run import Trained, evaluations, fit, load
 
 K = 10
 TASTE = 0.3
 """Deviation of the unmeasured taste along each latent direction of the tracks."""
-MODELS = "Ridge,CCA,NearestVideos,DecRS,DecCMPlus,Pop"
+MODELS = "Ridge,CCA,NearestVideos,DecCMPlus,DecCMPlus+uploader,Pop"
+LEARNED = {"protocol": "default", "teacher": "none", "epochs": 15, "eval_step": 0}
+"""A matcher trained briefly: what is judged is the estimate, which has to hold for any lists."""
 
 
-def simulate(kind: str, videos: int, confounding: float, seed: int) -> causal.Simulation:
-    """A simulation whose observed choices are those of a kind of world."""
-    config = causal.SimulationConfig.of(videos=videos, music=600, confounding=confounding, seed=seed)
+@dataclass(frozen=True)
+class Cell:
+    """One world, and what is measured there. Its files lie in ``work``."""
+
+    what: str
+    kind: str
+    videos: int
+    confounding: float
+    style: float
+    seed: int
+    models: tuple[str, ...]
+    work: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}-{self.videos}-{self.confounding:g}-{self.style:g}-{self.seed}"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the world; written unless it is there."""
+        if not (self.work / "data" / self.name).is_dir():
+            world = simulate(self.kind, self.videos, self.confounding, self.seed, self.style)
+            write_simulation(world, self.work / "data", self.name)
+        return self.work / "data" / self.name
+
+    def row(self, **values: Any) -> dict[str, Any]:
+        """A row of the results: which world it is of, and some values."""
+        keys = {"world": self.kind, "videos": self.videos, "confounding": self.confounding, "style": self.style}
+        return keys | {"seed": self.seed} | values
+
+
+def simulate(kind: str, videos: int, confounding: float, seed: int, style: float = 0.0) -> causal.Simulation:
+    """A simulation whose observed choices are those of a kind of world; of professional videos the fewest."""
+    config = causal.SimulationConfig.of(
+        videos=videos, music=600, confounding=confounding, style=style, seed=seed, pgc_videos=10, pgc_music=6
+    )
     drawn = causal.simulate(config)
     if kind == "log":
         return drawn
@@ -71,69 +109,76 @@ def simulate(kind: str, videos: int, confounding: float, seed: int) -> causal.Si
     return replace(drawn, observed=causal.choose(uploads.latent, tracks, rng, offset=offset))
 
 
-def estimates_cell(kind: str, videos: int, confounding: float, seed: int, models: list[str], work: Path) -> list[dict]:
-    """Observed, estimated and true values of each model's lists in one world."""
-    folder = written(kind, videos, confounding, seed, work)
-    values = {"data_path": str(folder.parent), "state": "ERROR", "show_progress": False, "topk": [K], "seed": seed}
-    values |= {"checkpoint_dir": str(work / "checkpoints"), "valid_metric": f"Recall@{K}", "extra_tests": None}
-    metrics = {"metrics": ["Recall", "DoRecall", "MajorityShare"]}
-    weighed = load(DecCMConfig("Ridge", folder.name, config_dict=values | metrics))
-    loader, truth = weighed.test, np.load(folder / f"{folder.name}.truth.npz")
+def estimates_cell(cell: Cell) -> list[dict]:
+    """Observed, estimated and true values of each model's lists in one world; the data are read, and weighed, once."""
+    folder = cell.data
+    values = {"data_path": str(folder.parent), "state": "ERROR", "show_progress": False, "topk": [K], "seed": cell.seed}
+    values |= {"checkpoint_dir": str(cell.work / "checkpoints"), "valid_metric": f"Recall@{K}", "extra_tests": None}
+    weighed = {"metrics": ["Recall", "DoRecall", "MajorityShare"]}
+    splits = load(DecCMConfig("DecCMPlus", folder.name, config_dict=values | weighed | LEARNED))
+    loader, truth = splits.test, np.load(folder / f"{folder.name}.truth.npz")
     match = truth["video_latent"][loader.users - 1] @ truth["music_latent"].T
     chances, largest = softmax(match, axis=1), truth["genre"] == np.bincount(truth["genre"]).argmax()
-    lists = {"oracle": top_lists(match, K) + 1}
-    for model in models:
-        trained = fit(DecCMConfig(model, folder.name, config_dict=values | {"metrics": ["Recall"]}), saved=False)
-        for name, _, _ in evaluations(trained, saved=False):
-            lists |= {model: trained.trainer.eval_collector.kept.get("rec.items").numpy()} if name == "test" else {}
-    chosen, found = loader.positives.ids, []
-    share = estimates(DecCMConfig("Ridge", folder.name, config_dict=values), None, loader)["chosen_majority_share"]
-    known = loader.intervention
-    for model, listed in lists.items():
+    plain = DecCMConfig("Ridge", folder.name, config_dict=values)
+    share = estimates(plain, None, loader)["chosen_majority_share"]
+    chosen, known, found = loader.positives.ids, loader.intervention, []
+    for model, listed in {"oracle": top_lists(match, K) + 1, **lists_of(cell, splits, values)}.items():
         hits = listed == chosen[:, None]
         table = np.column_stack([known.chances(0, listed - 1), known.weight, known.overlap])
-        value, low, high = (float(part[-1]) for part in estimate_of_lists("dorecall", hits, table, seed))
+        value, low, high = (float(part[-1]) for part in estimate_of_lists("dorecall", hits, table, cell.seed))
         true = float(np.take_along_axis(chances, listed - 1, axis=1).sum(axis=1).mean())
         spread = 1.96 * float(hits.any(axis=1).std()) / len(hits) ** 0.5
         observed = float(hits.any(axis=1).mean())
-        row = {"world": kind, "videos": videos, "confounding": confounding, "seed": seed, "model": model}
-        row |= {"true": true, "estimated": value, "covered": low <= true <= high, "observed": observed}
-        row |= {"observed_covered": abs(observed - true) <= spread, "strength": known.model.mixing.strength}
-        row |= {"share_true": float(chances[:, largest].sum(axis=1).mean()), "share_estimated": share["estimated"]}
-        found.append(row | {"share_observed": share["observed"]})
+        row = cell.row(model=model, true=true, estimated=value, low=low, high=high, covered=low <= true <= high)
+        row |= {"observed": observed, "observed_covered": abs(observed - true) <= spread}
+        row |= {"strength": known.model.mixing.strength, "share_true": float(chances[:, largest].sum(axis=1).mean())}
+        found.append(row | {"share_estimated": share["estimated"], "share_observed": share["observed"]})
     return found
 
 
-def diagnosis_cell(kind: str, videos: int, confounding: float, seed: int, models: list[str], work: Path) -> list[dict]:
+def lists_of(cell: Cell, splits: Splits, values: dict) -> dict[str, np.ndarray]:
+    """(n, K) ids of each model's lists for the test videos; kept, as another estimate needs no training.
+
+    ``MODEL+PRIOR`` is the same trained model, ranking under that ``inference_prior``.
+    """
+    files = {model: cell.work / "lists" / f"{cell.name}-{model}.npy" for model in cell.models}
+    trained: dict[str, Trained] = {}
+    for model, file in files.items():
+        if file.is_file():
+            continue
+        kind, _, prior = model.partition("+")
+        if kind not in trained:
+            own = values | {"metrics": ["Recall"]} | (LEARNED if kind == "DecCMPlus" else {})
+            config = DecCMConfig(kind, splits.config["dataset"], config_dict=own)
+            trained[kind] = fit(config, saved=False, splits=splits)
+        if hasattr(trained[kind].model, "rank_under"):
+            trained[kind].model.rank_under(prior or trained[kind].model.settings.inference_prior)
+        next(evaluations(trained[kind], saved=False))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, trained[kind].trainer.eval_collector.kept.get("rec.items").numpy())
+    return {model: np.load(file) for model, file in files.items()}
+
+
+def diagnosis_cell(cell: Cell) -> list[dict]:
     """The test and the strength of one world, with the preference given and counted."""
-    folder = written(kind, videos, confounding, seed, work)
-    rows = []
+    folder, rows = cell.data, []
     for preference in ("read", "train"):
         found = diagnose(folder.name, [f"--data_path={folder.parent}", f"--uploader_prior={preference}"])
-        row = {"world": kind, "videos": videos, "confounding": confounding, "seed": seed, "preference": preference}
-        rows.append(row | {"p": found["p_value"], **found["strength"], "detectable": found["detectable"]})
+        rows.append(cell.row(preference=preference, p=found["p_value"], **found["strength"]))
+        rows[-1]["detectable"] = found["detectable"]
     return rows
 
 
 CELLS = {"estimates": estimates_cell, "diagnosis": diagnosis_cell}
 
 
-def written(kind: str, videos: int, confounding: float, seed: int, work: Path) -> Path:
-    """The folder of a world; written unless it is there."""
-    name = f"{kind}-{videos}-{confounding:g}-{seed}"
-    if not (work / "data" / name).is_dir():
-        write_simulation(simulate(kind, videos, confounding, seed), work / "data", name)
-    return work / "data" / name
-
-
-def run_cell(what: str, kind: str, videos: int, confounding: float, seed: int, models: list[str], work: Path) -> list:
+def run_cell(cell: Cell) -> list[dict]:
     """The rows of a cell, from the notes of an earlier run where there are any."""
     torch.set_num_threads(1)
     logging.getLogger().setLevel(logging.ERROR)
-    named = "-".join(models) if what == "estimates" else "all"
-    note = work / what / f"{kind}-{videos}-{confounding:g}-{seed}-{named}.json"
+    note = cell.work / cell.what / f"{cell.name}.json"
     if not note.is_file():
-        write_text(note, json.dumps(CELLS[what](kind, videos, confounding, seed, models, work)))
+        write_text(note, json.dumps(CELLS[cell.what](cell)))
     return json.loads(note.read_text())
 
 
@@ -155,16 +200,22 @@ def estimates_table(rows: list[dict]) -> str:
 
 
 def diagnosis_table(rows: list[dict]) -> str:
-    """One line a strength and kind of preference: how often the test rejects, and the strength found."""
+    """One line a strength and kind of preference: how often the test rejects, the strength found, and how near."""
     lines = []
-    for (kind, videos, confounding, preference), group in grouped(rows, "world", "videos", "confounding", "preference"):
-        values = [row["value"] for row in group]
+    keys = ("world", "videos", "confounding", "style", "preference")
+    for (kind, videos, confounding, style, preference), group in grouped(rows, *keys):
+        off = [abs(row["value"] - confounding) for row in group]
+        near = sum(each <= max(0.15, 0.2 * confounding) for each in off)
         words = {"read": "given", "train": "counted"}[preference]
-        rejected = sum(row["p"] < 0.05 for row in group)
-        line = [kind, videos, f"{confounding:g}", words, f"{rejected} of {len(group)}"]
-        lines.append([*line, f"{np.mean(values):.2f} ± {np.std(values):.2f}", f"{mean(group, 'detectable'):.2f}"])
-    heads = ["world", "videos", "confounding", "preference", "rejected at 0.05", "strength", "detectable"]
-    return tabulate(lines, heads, tablefmt="github", disable_numparse=True)
+        line = [kind, videos, f"{confounding:g}", f"{style:g}", words]
+        line += [f"{sum(row['p'] < 0.05 for row in group)} of {len(group)}"]
+        line += [f"{np.mean([row['value'] for row in group]):.2f} ± {np.std([row['value'] for row in group]):.2f}"]
+        covered = sum(row["low"] <= confounding <= row["high"] for row in group)
+        lines.append(
+            [*line, f"{near} of {len(group)}", f"{covered} of {len(group)}", f"{mean(group, 'detectable'):.2f}"]
+        )
+    heads = ["world", "videos", "confounding", "style", "preference", "rejected at 0.05", "strength", "near", "covered"]
+    return tabulate(lines, [*heads, "detectable"], tablefmt="github", disable_numparse=True)
 
 
 TABLES = {"estimates": estimates_table, "diagnosis": diagnosis_table}
@@ -200,8 +251,14 @@ def order(rows: list[dict], key: str) -> float:
 @click.option("--seeds", default="1,2,3,4,5", show_default=True, callback=numbers, help="Seeds, comma-separated.")
 @click.option("--confounding", default="0,0.75,1.5,2", show_default=True, callback=numbers)
 @click.option("--worlds", default="log,linear,taste", show_default=True, help="Kinds of world, comma-separated.")
+@click.option("--style", default="0", show_default=True, callback=numbers)
 @click.option("--videos", default=12_000, show_default=True, type=click.IntRange(min=100))
-@click.option("--models", default=MODELS, show_default=True, help="Registered models, comma-separated.")
+@click.option(
+    "--models",
+    default=MODELS,
+    show_default=True,
+    help="Registered models, comma-separated; MODEL+PRIOR ranks under PRIOR.",
+)
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--work", default="saved/estimation", show_default=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Markdown to write the table into.")
@@ -209,6 +266,7 @@ def main(
     what: str,
     seeds: list[float],
     confounding: list[float],
+    style: list[float],
     worlds: str,
     videos: int,
     models: str,
@@ -218,18 +276,18 @@ def main(
 ) -> None:
     """Set observed and estimated metrics, or diagnoses, beside the truth of simulations."""
     cells = [
-        (what, kind, videos, strength, int(seed), models.split(","), work)
-        for kind, strength, seed in product(worlds.split(","), confounding, seeds)
+        Cell(what, kind, videos, strength, leak, int(seed), tuple(models.split(",")), work)
+        for kind, strength, leak, seed in product(worlds.split(","), confounding, style, seeds)
     ]
     rows: list[dict] = []
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        done = pool.map(run_cell, *zip(*cells, strict=True))
+        done = pool.map(run_cell, cells)
         for part in tqdm(done, total=len(cells), unit="world", file=sys.stderr, disable=None):
             rows += part
     text = TABLES[what](rows)
     click.echo(text)
     if out is not None:
-        write_between_markers(out, text)
+        write_between_markers(out, text, what)
 
 
 if __name__ == "__main__":

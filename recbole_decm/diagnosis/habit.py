@@ -16,7 +16,8 @@ from recbole_decm.estimation.mixed import fit_mixing
 from recbole_decm.estimation.model import cross_fit
 
 PENALTIES = (500.0, 200.0, 80.0)
-WHOLE_CATALOGUE = 500
+SAMPLED_TRACKS = 500
+"""Of a catalogue of twice as many; the samples of a smaller one would cost more than they save."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
         end nearer to no habit; ``overlap``, ``concentration`` and ``never_chosen``; of counted preferences
         ``reliability`` and the strength before its correction, ``counted_strength``.
     """
-    tracks = Tracks.of(subject.heard, subject.genres, seed, WHOLE_CATALOGUE)
+    whole = len(subject.heard) < 2 * SAMPLED_TRACKS
+    tracks = Tracks.of(subject.heard, subject.genres, seed, len(subject.heard) if whole else SAMPLED_TRACKS)
     membership, kind = tracks.membership, tracks.kind[subject.chosen[subject.rows]]
     all_genres = subject.genres[subject.chosen].astype(np.float64)
     preference = subject.preference

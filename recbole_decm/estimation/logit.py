@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from recbole_decm.estimation.choices import Choices, Tracks
 
-_BLOCK_CELLS = 1 << 21
+_BLOCK_CELLS = 1 << 19
 SHARE_A_SAMPLE = 16
 """Rows of a fit for which the same tracks are drawn."""
 FREE_PENALTY = 1.0
@@ -129,7 +129,7 @@ def fit_blocks(rows: int, tracks: Tracks, draws: int = 1) -> Iterator[slice]:
 
 
 def blocks(rows: int, cells_a_row: int) -> Iterator[slice]:
-    """Slices of the rows, of about two million cells each."""
+    """Slices of the rows, of about half a million cells each, which stay in a cache."""
     step = max(1, _BLOCK_CELLS // max(1, cells_a_row))
     for start in range(0, rows, step):
         yield slice(start, min(start + step, rows))

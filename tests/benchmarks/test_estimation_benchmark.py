@@ -35,10 +35,30 @@ def test_the_table_of_estimates_tells_errors_order_and_coverage():
 
 
 def test_the_table_of_diagnoses_counts_rejections():
-    known = {"world": "log", "videos": 100, "confounding": 0.5, "preference": "read", "detectable": 0.2}
-    rows = [known | {"p": p, "value": value} for p, value in ((0.01, 0.4), (0.2, 0.6))]
-    last = estimation.diagnosis_table(rows).splitlines()[-1]
-    assert "1 of 2" in last and "0.50 ± 0.10" in last and "given" in last
+    known = {"world": "log", "videos": 100, "confounding": 0.5, "style": 0.0, "preference": "read", "detectable": 0.2}
+    rows = [
+        known | {"p": p, "value": value, "low": value - 0.1, "high": value + 0.15}
+        for p, value in ((0.01, 0.3), (0.2, 0.4))
+    ]
+    cells = [cell.strip() for cell in estimation.diagnosis_table(rows).splitlines()[-1].strip("|").split("|")]
+    assert cells[4:] == ["given", "1 of 2", "0.35 ± 0.05", "1 of 2", "1 of 2", "0.20"]
+
+
+def test_a_world_is_read_and_a_model_trained_once(tmp_path, monkeypatch):
+    fitted = []
+    train = estimation.fit
+    monkeypatch.setattr(estimation, "fit", lambda config, **how: fitted.append(config["model"]) or train(config, **how))
+    cell = estimation.Cell(
+        "estimates", "log", 1_000, 0.75, 0.0, 1, ("Ridge", "DecCMPlus", "DecCMPlus+uploader"), tmp_path
+    )
+    monkeypatch.setattr(estimation, "LEARNED", estimation.LEARNED | {"epochs": 1})
+    rows = estimation.run_cell(cell)
+    assert [row["model"] for row in rows] == ["oracle", *cell.models] and fitted == ["Ridge", "DecCMPlus"]
+    assert all(row["low"] <= row["estimated"] <= row["high"] for row in rows)
+    assert rows[0]["true"] > max(row["true"] for row in rows[1:])
+    assert rows[2]["true"] != rows[3]["true"]
+    (tmp_path / "estimates" / f"{cell.name}.json").unlink()
+    assert estimation.run_cell(cell) == rows and fitted == ["Ridge", "DecCMPlus"]
 
 
 def test_order_and_error():
