@@ -33,9 +33,9 @@ class Results:
         folder: where it was read from.
         specification: the specification as text, empty where there is none.
         cells: one row per cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``; with
-            folds ``folds``, ``fold``, ``fold_seed``; metrics as ``test:ndcg@10``, ``seconds:train``, ``seconds``,
-            ``popularity:lists``, ``factor:confounding``, hashes, ``peak_memory_mb``, ``epochs``; ``genres``,
-            ``versions`` and ``overlay`` as they are in ``cell.json``.
+            folds ``folds``, ``fold``, ``fold_seed``; metrics as ``test:ndcg@10``, those of cold and warm tracks as
+            ``cold:test:ndcg@10``; ``seconds:train``, ``seconds``, ``popularity:lists``, ``factor:confounding``, hashes,
+            ``peak_memory_mb``, ``epochs``; ``genres``, ``versions`` and ``overlay`` as they are in ``cell.json``.
         superseded: keys of older cells of the same model, data set, seed and fold, which are left out of ``cells``.
         unfinished: keys of folders that hold no ``cell.json`` yet.
     """
@@ -140,6 +140,9 @@ def row_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     }
     for test in sorted(metrics, key=lambda name: (name == "valid", name)):
         row |= {f"{test}:{metric}": value for metric, value in metrics[test].items()}
+    for test, kinds in part("cold_warm").items():
+        for kind, values in kinds.items():
+            row |= {f"{kind}:{test}:{metric}": value for metric, value in values.items()}
     row |= {f"seconds:{stage}": value for stage, value in seconds.items()}
     row["seconds"] = sum(value for value in seconds.values() if value is not None) if seconds else None
     row |= {key: cell.get(key) for key in ("peak_memory_mb", "epochs", "train_pairs")}

@@ -14,11 +14,12 @@ from recbole_decm.metrics.paired import ALPHA
 from recbole_decm.report.results import Results
 
 WIDTH = 8  # columns of results that fit a page; more are split into several tables, a data set stays in one piece
+KINDS = ("cold", "warm")
 BETTER, WORSE = "†", "‡"
 
 
 class Column(NamedTuple):
-    """One metric on one test set of one data set."""
+    """One metric on one test set of one data set; ``cold:test`` and ``warm:test`` are parts of ``test``."""
 
     dataset: str
     test: str
@@ -26,7 +27,7 @@ class Column(NamedTuple):
 
     @property
     def place(self) -> str:
-        """``sim`` for the test split, ``sim (do)`` for the test set ``test_do``."""
+        """``sim`` for the test split, ``sim (do)`` for the test set ``test_do``, ``sim (do, cold)`` for a part."""
         return place_title(self.dataset, self.test)
 
 
@@ -61,8 +62,10 @@ class Table:
 
 
 def place_title(dataset: str, test: str) -> str:
-    """A data set with the name of its extra test set, if it is one."""
-    return dataset if test == "test" else f"{dataset} ({test.removeprefix('test_')})"
+    """A data set with the name of its extra test set, if it is one, and of the part of it."""
+    kind, _, test = test.rpartition(":")
+    names = [name for name in ("" if test == "test" else test.removeprefix("test_"), kind) if name]
+    return f"{dataset} ({', '.join(names)})" if names else dataset
 
 
 def shown_metrics(results: Results, metric: str) -> list[str]:
@@ -78,6 +81,7 @@ def build_table(
     """Means, ranks and marks.
 
     Args:
+        metrics: the first is the one that cold and warm tracks are shown by, where a test set has both.
         compared: from :func:`~recbole_decm.report.comparisons.compare_all` with the same baseline; marks are of its
             corrected tests over videos, against the baseline, or without one against the best model of the column.
     """
@@ -85,8 +89,9 @@ def build_table(
     columns = []
     for dataset in results.datasets:
         for test in tests:
-            for metric in metrics:
-                column = Column(dataset, test, metric)
+            shown = [(test, metric) for metric in metrics] + [(f"{kind}:{test}", metrics[0]) for kind in KINDS]
+            for part, metric in shown:
+                column = Column(dataset, part, metric)
                 found = _column(results, column, compared, baseline)
                 if found:
                     columns.append(column)
@@ -148,6 +153,10 @@ def _note(
     smaller = sorted({metric_title(column.metric) for _, column in entries if smaller_is_better(column.metric)})
     if smaller:
         parts.append(f"Smaller is better for {', '.join(smaller)}.")
+    if any(":" in column.test for _, column in entries):
+        parts.append(
+            "Cold: pairs whose track has no training pair; warm: the others. Parts of a test set are not tested."
+        )
     if compared["holm_videos"].notna().any():
         against = f"than {baseline}" if baseline else "than the best of the column"
         over = "all comparisons with it" if baseline else "all pairs of models"

@@ -125,6 +125,23 @@ def test_the_pareto_front_by_hand_and_by_a_loop():
     assert sorted(pareto_front(cost, gain)) == [i for i in range(40) if not beaten(i)]
 
 
+def test_cold_and_warm_tracks_are_told_apart_where_cells_have_both(tmp_path):
+    shares = {"a": (0.25, 0.5), "b": (0.375, 0.125)}
+    for model, (cold, warm) in shares.items():
+        kinds = {"cold": {"pairs": 5, "ndcg@10": cold, "hit@10": 1.0}, "warm": {"pairs": 45, "ndcg@10": warm}}
+        write_cell(tmp_path, model, "sim", 1, {"test": {"ndcg@10": np.full(50, 0.5)}}, cold_warm={"test": kinds})
+        write_cell(tmp_path, model, "whole", 1, {"test": {"ndcg@10": np.full(50, 0.5)}})
+    write_report(tmp_path, ReportOptions(metric="ndcg@10"))
+    markdown, page = (tmp_path / "table.md").read_text(), (tmp_path / "report.html").read_text()
+    assert "| model | sim NDCG@10 | sim (cold) NDCG@10 | sim (warm) NDCG@10 | whole NDCG@10 |" in markdown
+    assert "| a | 0.5000 | <u>0.2500</u> | **0.5000** | 0.5000 |" in markdown
+    assert "Cold: pairs whose track has no training pair" in markdown
+    assert "sim (cold)" in page and "0.3750" in page and "sim (warm)" in page
+    assert r"\multicolumn{1}{c}{sim (cold)}" in (tmp_path / "table.tex").read_text()
+    row = load_results(tmp_path).cells.loc["a-sim-1-0a1b2c3d"]
+    assert (row["cold:test:pairs"], row["warm:test:pairs"], row["cold:test:ndcg@10"]) == (5, 45, 0.25)
+
+
 def test_curves_keep_gaps_and_the_epochs_of_their_validations(folder):
     path = folder / "cells" / "Plus-sim-1-0a1b2c3d" / "curves.json"
     path.write_text('{"losses": {"kl": [1.0, NaN, 0.25, 0.2]}, "valid": {"ndcg@10": [0.1, 0.123456789]}}')
