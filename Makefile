@@ -44,6 +44,7 @@ bench: $(VENV)/.installed-dev
 faults: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/campaign.py --inputs 1000 --kills 50
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/store_kills.py --kills 30
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/server_kills.py --kills 30
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/malformed.py --requests 1000
 
 load: $(VENV)/.installed-dev

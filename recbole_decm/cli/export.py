@@ -32,9 +32,5 @@ def export_command(
 
     given = [part for part in arguments if part] + ([f"--dataset={dataset}"] if dataset else [])
     with tqdm(unit="track", desc="Export", file=sys.stderr, disable=None) as bar:
-        name = export(checkpoint, out, given, overwrite, bar.update)
-    if neighbours:
-        from recbole_decm.serving.neighbours import add_neighbours
-
-        click.echo(f"Added {add_neighbours(checkpoint, out, given)} pairs of training videos and tracks", err=True)
+        name = export(checkpoint, out, given, overwrite, bar.update, neighbours)
     click.echo(f"Wrote the artefact {name} to {out}; serve it with: recbole-decm serve {out}", err=True)

@@ -33,6 +33,11 @@ def of_texts(*parts: object, size: int = 4) -> str:
     return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=size).hexdigest()
 
 
+def of_content(name: str, content: bytes) -> str:
+    """As :func:`of_files` of one file."""
+    return str(new_digest(f"{name}\0".encode() + content).hexdigest())
+
+
 def of_files(paths: Iterable[Path]) -> str:
     """Of files, by name and content, in the order given."""
     digest = new_digest()

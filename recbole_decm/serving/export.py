@@ -28,6 +28,8 @@ from recbole_decm.serving.artefact.manifest import (
     FILE,
     FORMAT_VERSION,
     GENRES,
+    NEIGHBOURS,
+    POPULARITY,
     PRIOR,
     QUERY,
     TABLE,
@@ -40,6 +42,7 @@ from recbole_decm.serving.artefact.opened import feature_file
 from recbole_decm.serving.artefact.sides import check_side
 from recbole_decm.serving.restored import content_model, serving_model
 from recbole_decm.serving.sides import QuerySide, TrackSide, plainly, takes_priors
+from recbole_decm.serving.training_pairs import Pairs, training_pairs, write_training_videos
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.evaluate import restored_config
 
@@ -54,13 +57,17 @@ def export(
     arguments: Sequence[str] = (),
     overwrite: bool = False,
     on_tracks: _Progress = lambda count: None,
+    neighbours: bool = False,
 ) -> str:
     """Write an artefact of a checkpoint; it appears whole or not at all.
+
+    Where the training data are there as they were, each track has its number of training pairs, ``popularity``.
 
     Args:
         arguments: ``--key=value``, above the values the checkpoint was trained with; ``--dataset=NAME`` takes the
             catalogue of another data set.
         on_tracks: told the number of tracks that were just encoded.
+        neighbours: whether to add the training videos, for explanations.
 
     Returns:
         The artefact's id.
@@ -81,16 +88,22 @@ def export(
             "popularity. Add --inference=pd to export its match alone."
         )
     model, catalogue = serving_model(content, config, checkpoint)
-    source = Source(content["state_dict"], content.get("features"), (content.get("digests") or {}).get("data"))
+    pairs = training_pairs(content, checkpoint, arguments, needed=neighbours)
+    data = (content.get("digests") or {}).get("data")
+    source = Source(content["state_dict"], content.get("features"), data, pairs, neighbours)
     return write_artefact(model, catalogue, config, source, folder, overwrite, on_tracks)
 
 
 class Source(NamedTuple):
-    """What a checkpoint says: weights by name, the cards of features, the digest of the training data."""
+    """What a checkpoint says: weights by name, the cards of features, the digest of the training data, its pairs where
+    they are known, and whether to write their videos.
+    """
 
     weights: Mapping[str, torch.Tensor]
     features: Any = None
     data: str | None = None
+    pairs: Pairs | None = None
+    neighbours: bool = False
 
 
 def write_artefact(
@@ -119,7 +132,12 @@ def write_artefact(
         _safetensors().save_file(weights, str(place / WEIGHTS))
         dim = _write_vectors(model, track, catalogue.genres, place, on_tracks)
         _write_features(model, place)
-        _metadata(config, catalogue.tokens).to_parquet(place / TABLE, index=False)
+        metadata = _metadata(config, catalogue.tokens)
+        if source.pairs is not None and POPULARITY not in metadata:
+            metadata[POPULARITY] = source.pairs.counts(metadata["track_id"].tolist())
+        metadata.to_parquet(place / TABLE, index=False)
+        if source.pairs is not None and source.neighbours:
+            write_training_videos(query, source.pairs, metadata, place / NEIGHBOURS)
         names = sorted(path.name for path in place.iterdir())
         manifest = with_id(
             {

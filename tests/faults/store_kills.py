@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from helpers.postgres import Postgres
 
 from recbole_decm.errors import StoreUnavailable
 from recbole_decm.serving.store import Live, open_store
+from recbole_decm.serving.store.contract import Track
 
 TRACKS = 40
-"""Ids that are changed over and over."""
+IDS = [f"k{at}" for at in range(TRACKS)]
+"""They are changed over and over."""
 
 
 @dataclass
@@ -42,11 +45,18 @@ class Counts:
     torn: int = 0
     unavailable: int = 0
 
+    def line(self) -> str:
+        """In words."""
+        return (
+            f"{self.kills} kills, {self.acknowledged} changes acknowledged, {self.lost} lost, "
+            f"{self.torn} half-written, {self.unavailable} told unavailable"
+        )
+
 
 def batch(number: int) -> LinearTracks:
     """The ``number``-th change: some tracks, whose features and metadata say the number."""
     draw = random.Random(number)
-    ids = draw.sample([f"k{at}" for at in range(TRACKS)], draw.randint(1, TRACKS))
+    ids = draw.sample(IDS, draw.choice([1, draw.randint(1, TRACKS)]))
     features = np.full((len(ids), 6), number, np.float32)
     return LinearTracks(np.array(ids, object), {"acoustic": features}, [{"number": number}] * len(ids))
 
@@ -67,8 +77,13 @@ def write(url: str, first: int) -> int:
 def check(url: str, acknowledged: int, counts: Counts) -> int:
     """Compare a store with what the changes up to the last acknowledged one make, or with one more; the last one."""
     store = open_store(url)
-    found = {track: store.get(track) for track in (f"k{at}" for at in range(TRACKS))}
+    found = {track: store.get(track) for track in IDS}
     store.close()
+    return compare(found, acknowledged, counts)
+
+
+def compare(found: Mapping[str, Track | None], acknowledged: int, counts: Counts) -> int:
+    """As of :func:`check`, for tracks by id."""
     now = {track: None if row is None else row.metadata["number"] for track, row in found.items()}
     for row in found.values():
         if row is not None and (row.features["acoustic"] != row.metadata["number"]).any():
@@ -85,7 +100,7 @@ def check(url: str, acknowledged: int, counts: Counts) -> int:
 
 def state(last: int) -> dict[str, int | None]:
     """Which change each track shows after all up to ``last``."""
-    shown: dict[str, int | None] = {f"k{at}": None for at in range(TRACKS)}
+    shown: dict[str, int | None] = dict.fromkeys(IDS)
     for number in range(last + 1):
         for track in batch(number).ids:
             shown[track] = None if number % 5 == 4 else number
@@ -172,11 +187,7 @@ def main() -> int:
             }
             for name, run in runs.items():
                 found = run()
-                print(
-                    f"{name}: {found.kills} kills, {found.acknowledged} changes acknowledged, {found.lost} lost, "
-                    f"{found.torn} half-written, {found.unavailable} told unavailable",
-                    flush=True,
-                )
+                print(f"{name}: {found.line()}", flush=True)
                 bad += found.lost + found.torn
         finally:
             server.close()

@@ -12,21 +12,8 @@ if sys.platform != "linux":
 
 from faults.store_kills import Counts, batch, check, kill_postgres, kill_writers, state
 from helpers.linear_artefact import artefact, opened, tracks
-from helpers.postgres import Postgres
 
 from recbole_decm.serving.store import Live, open_store
-
-
-@pytest.fixture(scope="module")
-def server():
-    for name in ("psycopg", "pgvector"):
-        pytest.importorskip(name)
-    try:
-        server = Postgres()
-    except RuntimeError as error:
-        pytest.skip(f"no PostgreSQL: {error}")
-    yield server
-    server.close()
 
 
 def test_a_killed_writer_loses_nothing_in_sqlite(tmp_path):
@@ -34,13 +21,13 @@ def test_a_killed_writer_loses_nothing_in_sqlite(tmp_path):
     assert (found.lost, found.torn) == (0, 0) and found.acknowledged > 1
 
 
-def test_a_killed_writer_loses_nothing_in_postgres(tmp_path, server):
-    found = kill_writers(server.new_schema("writers"), tmp_path / "a", 2, random.Random(1))
+def test_a_killed_writer_loses_nothing_in_postgres(tmp_path, postgres):
+    found = kill_writers(postgres.new_schema("writers"), tmp_path / "a", 2, random.Random(1))
     assert (found.lost, found.torn) == (0, 0) and found.acknowledged > 1
 
 
-def test_postgres_may_go_and_come_back(server):
-    found = kill_postgres(server, server.new_schema("server"), 2, random.Random(1))
+def test_postgres_may_go_and_come_back(postgres):
+    found = kill_postgres(postgres, postgres.new_schema("server"), 2, random.Random(1))
     assert (found.lost, found.torn, found.unavailable) == (0, 0, 4)
 
 

@@ -26,6 +26,9 @@ QUERY, TRACK, WEIGHTS, TABLE, VECTORS = (
     "tracks.parquet",
     "vectors.npy",
 )
+NEIGHBOURS = "neighbours.npz"
+POPULARITY = "popularity"
+"""Column of the tracks: training pairs of each."""
 LARGEST = 1 << 24
 """Bytes of a manifest."""
 PRIOR, GENRES = "P(k)", "genres(k)"
@@ -95,15 +98,26 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         DataError: no artefact, of a newer version, or damaged.
     """
+    try:
+        (folder / FILE).stat()
+        content = read_at_most(regular(folder, FILE), LARGEST)
+    except OSError as error:
+        raise _no_artefact(folder, error) from error
+    return parse_manifest(folder, content)
+
+
+def _no_artefact(folder: Path, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)[:200] or type(error).__name__
+    return DataError(f"{folder}: expected an artefact, written by recbole-decm export, but {FILE}: {reason}.")
+
+
+def parse_manifest(folder: Path, content: bytes) -> Manifest:
+    """As of :func:`read_manifest`, for the content of the file; ``folder`` is what the messages name."""
     path = folder / FILE
     try:
-        path.stat()
-        values = json.loads(read_at_most(regular(folder, FILE), LARGEST))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or str(error)[:200] or type(error).__name__
-        raise DataError(
-            f"{folder}: expected an artefact, written by recbole-decm export, but {FILE}: {reason}."
-        ) from error
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _no_artefact(folder, error) from error
     version = values.get("format_version") if isinstance(values, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise DataError(

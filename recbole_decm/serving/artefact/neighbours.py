@@ -1,12 +1,11 @@
 """``neighbours.npz``: training videos and the tracks that they used, to show beside a list. Optional, since personal.
 
-It names the artefact that it belongs to. The checksums of its parts find damage, not forgery.
+The manifest has its digest, which finds damage, not forgery.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -14,21 +13,14 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 
 from recbole_decm.errors import DataError
-from recbole_decm.serving.artefact.files import regular, require_size
+from recbole_decm.serving.artefact.files import regular, require_size, require_whole
+from recbole_decm.serving.artefact.manifest import NEIGHBOURS
 from recbole_decm.serving.artefact.opened import Artefact
 
-FILE = "neighbours.npz"
 FORMAT_VERSION = 1
 SHOWN = 3
 LARGEST = 1 << 33
 """Bytes of the file."""
-
-
-def neutral_queries(artefact: Artefact, features: Mapping[str, Any]) -> np.ndarray:
-    """(B, E) float32 of length 1, of videos where no genre is preferred: what nearness is measured with."""
-    count = len(next(iter(features.values())))
-    priors = artefact.priors("neutral", count) if artefact.manifest.takes_priors else None
-    return unit(artefact.query_vectors(features, priors))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -38,7 +30,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 class Neighbours:
-    """Training videos, N of them: vectors (N, E) of length 1, their ids and tracks, and the genres of the tracks."""
+    """Training videos, N of them: vectors (N, E) of length 1 under the neutral prior, their ids and tracks, and the
+    genres of the tracks.
+    """
 
     def __init__(
         self, vectors: np.ndarray, videos: Sequence[str], tracks: Sequence[str], genres: Sequence[str]
@@ -50,7 +44,7 @@ class Neighbours:
         """The videos nearest to a query that used a track, or, where none did, one of its genres.
 
         Args:
-            query: (E,) of length 1, as of :func:`neutral_queries`.
+            query: (E,) of length 1, of a video where no genre is preferred.
 
         Returns:
             at most :data:`SHOWN`: ``video_id``, ``similarity`` (the cosine), ``used`` (``track`` or ``genre``).
@@ -76,13 +70,12 @@ def _places(names: Sequence[str], split: bool = False) -> dict[str, np.ndarray]:
 
 
 def write_neighbours(
-    file: Any, artefact: str, vectors: np.ndarray, videos: Sequence[str], tracks: Sequence[str], genres: Sequence[str]
+    file: Any, vectors: np.ndarray, videos: Sequence[str], tracks: Sequence[str], genres: Sequence[str]
 ) -> None:
     """Write to an open file; ``genres`` of each video's track are joined by the unit separator."""
     np.savez(
         file,
         format_version=np.int64(FORMAT_VERSION),
-        artefact=np.str_(artefact),
         vectors=vectors,
         videos=np.array(videos, dtype=np.str_),
         tracks=np.array(tracks, dtype=np.str_),
@@ -91,29 +84,28 @@ def write_neighbours(
 
 
 def open_neighbours(folder: Path, artefact: Artefact) -> Neighbours | None:
-    """The neighbours of an artefact; None where its folder has none.
+    """The neighbours of an artefact, from its folder; None where it has none.
 
     Raises:
-        DataError: damaged, of a newer version, or of another artefact.
+        DataError: missing, damaged, of a newer version, or of another artefact.
     """
-    path = folder / FILE
-    if not os.path.lexists(path):
+    digest = artefact.manifest.files.get(NEIGHBOURS)
+    if digest is None:
         return None
-    require_size(regular(folder, FILE), LARGEST)
+    require_size(path := regular(folder, NEIGHBOURS), LARGEST)
+    require_whole(path, digest)
     try:
         with ZipFile(path) as archive:
             if any(part.compress_type != ZIP_STORED for part in archive.infolist()):
                 raise ValueError("its parts are compressed, and could unpack to any size")
         with np.load(path, allow_pickle=False) as file:
-            version, owner = int(file["format_version"]), str(file["artefact"])
+            version = int(file["format_version"])
             vectors = np.asarray(file["vectors"], np.float32)
             texts = [file[name].astype(str).tolist() for name in ("videos", "tracks", "genres")]
     except (OSError, ValueError, KeyError, TypeError, BadZipFile, EOFError, MemoryError, NotImplementedError) as error:
         raise DataError(f"{path}: expected neighbours, as export --neighbours writes them, but {error}.") from error
     if version > FORMAT_VERSION:
         raise DataError(f"{path}: expected format_version {FORMAT_VERSION}, found {version}. Update recbole-decm.")
-    if owner != artefact.manifest.id:
-        raise DataError(f"{path}: expected neighbours of {artefact.manifest.id}, found those of {owner}. Export again.")
     if vectors.shape != (len(texts[0]), artefact.dim) or len({len(part) for part in texts}) != 1:
         raise DataError(f"{path}: expected {len(texts[0])} vectors of {artefact.dim} numbers, found {vectors.shape}.")
     if not np.isfinite(vectors).all():

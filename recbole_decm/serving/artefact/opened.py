@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.io.digest import of_content
 from recbole_decm.serving.artefact.files import (
     mapped,
     read_at_most,
@@ -27,23 +28,18 @@ from recbole_decm.serving.artefact.manifest import (
     TRACK,
     VECTORS,
     Manifest,
+    parse_manifest,
     read_manifest,
 )
 from recbole_decm.serving.artefact.sides import LARGEST, Side
 from recbole_decm.serving.artefact.table import ID, Table
 from recbole_decm.serving.artefact.tracks import Tracks
 
-ENCODERS = (FILE, QUERY, TRACK)
-"""The files that encode; the others hold tracks, and the weights for other uses."""
 
-
-def open_artefact(folder: Path | str, tracks: bool = True) -> Artefact:
+def open_artefact(folder: Path | str) -> Artefact:
     """Open a folder that ``recbole-decm export`` wrote; its files are compared with their digests.
 
     Features of tracks, which answers do not need, are compared when they are first read.
-
-    Args:
-        tracks: whether to open its tracks, too; False takes a folder of :data:`ENCODERS` alone.
 
     Raises:
         DataError: no artefact, damaged, of a newer version, or a file that an artefact must not hold.
@@ -52,23 +48,39 @@ def open_artefact(folder: Path | str, tracks: bool = True) -> Artefact:
     folder = Path(folder)
     manifest = read_manifest(folder)
     contents = {name: _encoder(folder, manifest, name) for name in (QUERY, TRACK)}
-    if tracks:
-        _require_matrix(folder, manifest, VECTORS, manifest.dim)
-        _require_whole(folder, manifest, TABLE)
-    return Artefact(folder, manifest, contents, tracks)
+    _require_matrix(folder, manifest, VECTORS, manifest.dim)
+    _require_whole(folder, manifest, TABLE)
+    return Artefact(folder, manifest, {FILE: (folder / FILE).read_bytes(), **contents}, True)
+
+
+def open_encoders(files: Mapping[str, bytes], name: str) -> Artefact:
+    """What :meth:`Artefact.encoder_files` gave, as an artefact without tracks.
+
+    Args:
+        name: for messages.
+
+    Raises:
+        DataError: a file is missing or damaged, or one that an artefact must not hold.
+    """
+    if missing := [file for file in (FILE, QUERY, TRACK) if file not in files]:
+        raise DataError(f"{name}: expected the file {missing[0]}, found none.")
+    manifest = parse_manifest(Path(name), files[FILE])
+    for file in (QUERY, TRACK):
+        if manifest.files.get(file) != of_content(file, files[file]):
+            raise DataError(f"{name}, {file}: expected what was written, found other bytes: damaged.")
+    return Artefact(Path(name), manifest, files, False)
 
 
 class Artefact:
     """An open artefact. Several threads may use it.
 
     Attributes:
-        folder: where it is; it may be gone once an artefact without tracks is open.
+        folder: where it is; of one without tracks the name of its version.
         manifest: what it is.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, contents: Mapping[str, bytes], has_tracks: bool):
-        self.folder, self.manifest, self._contents = folder, manifest, dict(contents)
-        self._has_tracks, self._manifest_bytes = has_tracks, (folder / FILE).read_bytes()
+        self.folder, self.manifest, self._contents, self._has_tracks = folder, manifest, dict(contents), has_tracks
         video = [*manifest.video_fields, *([PRIOR] if manifest.takes_priors else [])]
         track = [*manifest.track_fields, *([GENRES] if manifest.reads_genres else [])]
         self._query = Side(folder / QUERY, contents[QUERY], video)
@@ -80,8 +92,8 @@ class Artefact:
         return self.manifest.dim
 
     def encoder_files(self) -> dict[str, bytes]:
-        """The files that :func:`open_artefact` needs without tracks, by name."""
-        return {FILE: self._manifest_bytes, **self._contents}
+        """The files that :func:`open_encoders` takes, by name."""
+        return dict(self._contents)
 
     # --- tracks -----------------------------------------------------------------------------------------------------
     @cached_property

@@ -15,6 +15,8 @@ LARGEST = 1 << 31
 """Bytes of a side."""
 BLOCK = 4096
 """Rows that are encoded at a time."""
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY", "1"
+"""Must be set before onnxruntime is imported, or it sends its maker what is run here, and leaves an id in the home."""
 # fmt: off
 OPERATIONS = frozenset(
     [
@@ -77,6 +79,7 @@ class Side:
 
     def __init__(self, path: Path, content: bytes, names: Sequence[str]):
         check_side(path, content)
+        os.environ.setdefault(*_NO_TELEMETRY)
         try:
             import onnxruntime
         except ImportError as error:

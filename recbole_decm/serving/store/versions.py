@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_decm.errors import DataError
@@ -54,14 +52,9 @@ def open_version(store: Store, version: str) -> Artefact:
         ConfigError: no such version.
         DataError: its files are not what was published.
     """
-    from recbole_decm.serving.artefact import open_artefact
+    from recbole_decm.serving.artefact import open_encoders
 
-    with tempfile.TemporaryDirectory(prefix="recbole-decm-") as place:
-        for name, content in store.files(version).items():
-            if name != Path(name).name or name in (".", ".."):
-                raise DataError(f"version {version}: expected names of files, found {name!r}.")
-            Path(place, name).write_bytes(content)
-        return open_artefact(Path(place), tracks=False)
+    return open_encoders(store.files(version), f"version {version}")
 
 
 def fits(layout: str, encoders: Encoders) -> None:

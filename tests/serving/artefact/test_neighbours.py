@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 
 from recbole_decm.errors import DataError
-from recbole_decm.serving.artefact.neighbours import FILE, Neighbours, open_neighbours, unit, write_neighbours
+from recbole_decm.io.digest import of_files
+from recbole_decm.serving.artefact.manifest import NEIGHBOURS as FILE
+from recbole_decm.serving.artefact.neighbours import Neighbours, open_neighbours, unit, write_neighbours
 
 ANGLES = np.deg2rad([0, 30, 60, 90, 180])
 VECTORS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
 VIDEOS, TRACKS = ["v0", "v30", "v60", "v90", "v180"], ["a", "b", "a", "a", "a"]
 GENRES = ["pop", "pop\x1frock", "pop", "pop", "pop"]
-OWNER = SimpleNamespace(manifest=SimpleNamespace(id="this"), dim=2)
+
+
+def owner(folder):
+    """An artefact whose manifest has the digest of what is in the folder now."""
+    files = {FILE: of_files([folder / FILE])}
+    return SimpleNamespace(manifest=SimpleNamespace(files=files), dim=2)
 
 
 def near(degrees, track, genres):
@@ -46,40 +53,40 @@ def test_rows_of_length_one():
 @pytest.fixture
 def folder(tmp_path):
     with (tmp_path / FILE).open("wb") as file:
-        write_neighbours(file, "this", VECTORS, VIDEOS, TRACKS, GENRES)
+        write_neighbours(file, VECTORS, VIDEOS, TRACKS, GENRES)
     return tmp_path
 
 
 def test_what_was_written_is_read(folder):
-    found = open_neighbours(folder, OWNER)
+    found = open_neighbours(folder, owner(folder))
     assert found.near(VECTORS[3], "a", [])[0] == {"video_id": "v90", "similarity": pytest.approx(1), "used": "track"}
-    (folder / FILE).unlink()
-    assert open_neighbours(folder, OWNER) is None
+    assert open_neighbours(folder, SimpleNamespace(manifest=SimpleNamespace(files={}), dim=2)) is None
 
 
-def test_those_of_another_artefact_or_damaged_are_refused(folder):
-    with pytest.raises(DataError, match="expected neighbours of other, found those of this"):
-        open_neighbours(folder, SimpleNamespace(manifest=SimpleNamespace(id="other"), dim=2))
-    content = bytearray((folder / FILE).read_bytes())
+def test_what_is_missing_or_damaged_is_refused(folder):
+    written, content = owner(folder), bytearray((folder / FILE).read_bytes())
     content[content.index(VECTORS.tobytes()) + 3] ^= 1
-    (folder / FILE).write_bytes(content)
-    with pytest.raises(DataError, match=r"neighbours\.npz: expected neighbours, .* Bad CRC-32"):
-        open_neighbours(folder, OWNER)
-    (folder / FILE).write_bytes(content[:300])
-    with pytest.raises(DataError, match=r"neighbours\.npz: expected neighbours"):
-        open_neighbours(folder, OWNER)
+    for changed in (content, content[:300]):
+        (folder / FILE).write_bytes(changed)
+        with pytest.raises(DataError, match=r"neighbours\.npz: expected what was written, found other bytes"):
+            open_neighbours(folder, written)
+        with pytest.raises(DataError, match=r"neighbours\.npz: expected neighbours"):
+            open_neighbours(folder, owner(folder))  # under a digest that somebody has made anew
+    (folder / FILE).unlink()
+    with pytest.raises(DataError, match=r"neighbours\.npz: expected a file of the artefact"):
+        open_neighbours(folder, written)
 
 
 def parts(**changed):
     texts = {"videos": np.array(VIDEOS), "tracks": np.array(TRACKS), "genres": np.array(GENRES)}
-    return {"format_version": np.int64(1), "artefact": np.str_("this"), "vectors": VECTORS, **texts, **changed}
+    return {"format_version": np.int64(1), "vectors": VECTORS, **texts, **changed}
 
 
 def test_archives_that_were_made_to_do_harm_are_refused(folder):
     np.savez_compressed(folder / FILE, **parts(vectors=np.zeros((4_000_000, 2), np.float32)))
     assert (folder / FILE).stat().st_size < 100_000
     with pytest.raises(DataError, match="its parts are compressed"):
-        open_neighbours(folder, OWNER)
+        open_neighbours(folder, owner(folder))
     for changed, message in (
         ({"vectors": VECTORS * np.nan}, "expected finite numbers"),
         ({"vectors": np.array([print] * 5, dtype=object)}, "allow_pickle"),
@@ -89,12 +96,13 @@ def test_archives_that_were_made_to_do_harm_are_refused(folder):
     ):
         np.savez(folder / FILE, **parts(**changed))
         with pytest.raises(DataError, match=message):
-            open_neighbours(folder, OWNER)
+            open_neighbours(folder, owner(folder))
+    written = owner(folder)
     (folder / FILE).rename(folder.parent / "outside.npz")
     (folder / FILE).symlink_to(folder.parent / "outside.npz")
     with pytest.raises(DataError, match="found a link that leaves it"):
-        open_neighbours(folder, OWNER)
+        open_neighbours(folder, written)
     (folder / FILE).unlink()
     os.mkfifo(folder / FILE)
     with pytest.raises(DataError, match="expected a plain file"):
-        open_neighbours(folder, OWNER)
+        open_neighbours(folder, written)
