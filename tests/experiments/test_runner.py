@@ -22,11 +22,14 @@ from helpers.in_process import run_in_process
 from helpers.planted import write_planted
 from helpers.released_layout import write_released
 
+from recbole_decm.config.values import read_yaml
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.experiments import data as data_sets
 from recbole_decm.experiments import folder, hashes, runner
 from recbole_decm.experiments.spec import read_specification
-from recbole_decm.io.shipped import PACKAGE
+from recbole_decm.io.shipped import PACKAGE, shipped
+from recbole_decm.report.options import ReportOptions
+from recbole_decm.report.report import write_report
 
 FAST = {"epochs": 2, "train_batch_size": 64, "topk": [1, 10]}
 TAUGHT = FAST | {"teacher_config": {"epochs": 1, "train_batch_size": 64}}
@@ -219,6 +222,28 @@ def test_data_are_simulated_and_imported_once(tmp_path, started, monkeypatch):
     started.clear()
     runner.run_benchmark(specification(tmp_path, **values), OUT, update=True)
     assert made[3:] == ["each seed"] * 2 and len(started) == 2 and table()["factor:confounding"][0] == 1.0
+
+
+def test_the_page_shows_strengths_around_real_uploads(tmp_path, started):
+    values = read_yaml(shipped("properties") / "benchmark" / "uploads.yaml")
+    small = {"visual_dim": 6, "acoustic_dim": 5, "pgc_videos": 10}
+    data = [
+        {label: {**entry, "simulate": {**entry["simulate"], **small}}}
+        for one in values["datasets"][::4]
+        for label, entry in one.items()
+    ]
+    rows = [f"u{i % 9},m{i % 12},{('pop', 'rock', 'pop rock')[i % 3]}" for i in range(60)]
+    (tmp_path / "real.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows, "lone,m1,rock"]) + "\n")
+    values |= {"models": ["Pop"], "datasets": data, "seeds": [1], "baseline": "Pop"}
+    values |= {"config": {"topk": [10], "valid_metric": "NDCG@10"}}
+    Path("s.yaml").write_text(yaml.safe_dump(values))
+    found = read_specification("s.yaml", {"UPLOADS": str(tmp_path / "real.csv")})
+    assert runner.run_benchmark(found, OUT).done == 2
+    cells = table()
+    assert cells["factor:confounding"].tolist() == [0.0, 2.0] and cells["test_do:recall@10"].notna().all()
+    assert cells["factor:videos"].tolist() == [61, 61] and len(set(cells["data_hash"])) == 2
+    write_report(OUT, ReportOptions(metric="recall@10", test="test_do"))
+    assert "against confounding" in (OUT / "report.html").read_text()
 
 
 def test_checkpoints_are_kept_where_asked(data, started):

@@ -118,7 +118,8 @@ def test_shipped_specifications_pass_every_check(path, tmp_path):
     for part in ("data_matching", "data_pgc"):
         (tmp_path / part).mkdir()
     (tmp_path / "data_matching" / "clips.csv").write_text("video,artist\n")
-    found = read_specification(f"benchmark/{path.name}", {"MUVI0": str(tmp_path), "MUVI1": str(tmp_path)})
+    places = {"MUVI0": str(tmp_path), "MUVI1": str(tmp_path), "UPLOADS": str(uploads(tmp_path))}
+    found = read_specification(f"benchmark/{path.name}", places)
     check(found)
     assert len(found.seeds) * len(found.foldings) == {"quick": 2, "clips-folds": 10}.get(path.stem, 5)
 
@@ -127,6 +128,7 @@ def test_the_named_ones_are_there():
     assert [path.stem for path in SHIPPED] == [
         "ablation-deccm",
         "ablation",
+        "backdoor",
         "clips-folds",
         "confounding",
         "leave-one-out",
@@ -134,7 +136,16 @@ def test_the_named_ones_are_there():
         "quick",
         "rivals",
         "sim",
+        "style",
+        "uploads",
     ]
+
+
+def uploads(folder: Path, step: int = 1) -> Path:
+    """A table of 40 uploads, in their order or the reverse one."""
+    rows = [f"u{i % 9},m{i % 4},{'pop' if i % 4 < 2 else 'rock'}" for i in range(40)]
+    (folder / "uploads.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows[::step]]) + "\n")
+    return folder / "uploads.csv"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +173,19 @@ def test_the_confounding_strengths_are_those_of_the_labels():
     assert all(data.per_seed for data in found.datasets.values())
 
 
+def test_real_uploads_have_the_models_and_strengths_of_simulations(tmp_path):
+    own, real = (
+        read_specification(f"benchmark/{name}.yaml", {"UPLOADS": str(uploads(tmp_path))})
+        for name in ("confounding", "uploads")
+    )
+    strengths = [
+        [(data.label, data.simulate["confounding"], data.per_seed) for data in found.datasets.values()]
+        for found in (own, real)
+    ]
+    assert strengths[0] == strengths[1] and all(data.uploads for data in real.datasets.values())
+    assert (own.models, own.config, own.seeds, own.main_test) == (real.models, real.config, real.seeds, real.main_test)
+
+
 def test_sim_searches_every_model_that_learns_with_the_same_budget():
     found = read_specification("benchmark/sim.yaml")
     assert found.search.trials == 5
@@ -175,9 +199,7 @@ def test_quick_is_the_shipped_data_and_few_epochs():
 
 
 def test_a_simulation_around_real_uploads(tmp_path):
-    rows = [f"u{i % 9},m{i % 4},{'pop' if i % 4 < 2 else 'rock'}" for i in range(40)]
-    (tmp_path / "uploads.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows]) + "\n")
-    folder, out = {"REAL": str(tmp_path / "uploads.csv")}, tmp_path / "out"
+    folder, out = {"REAL": str(uploads(tmp_path))}, tmp_path / "out"
     data = [
         {f"c {c}": {"simulate": {"confounding": c, "visual_dim": 4, "acoustic_dim": 4}, "uploads": "${REAL}"}}
         for c in (0.0, 1.5)
@@ -192,7 +214,7 @@ def test_a_simulation_around_real_uploads(tmp_path):
     assert missing(found, out) == []
     records = [read_simulation_record(out / "data" / name / f"{name}.yaml") for name in ("c_0.0", "c_1.5")]
     assert [(record["confounding"], record["videos"]) for record in records] == [(0.0, 40), (1.5, 40)]
-    (tmp_path / "uploads.csv").write_text("\n".join(["uploader_id,music_id,genre", *rows[::-1]]) + "\n")
+    uploads(tmp_path, step=-1)
     assert len(missing(found, out)) == 2  # another table
     for wrong in ({"dataset": "sim"}, {"simulate": {"videos": 50}}):
         Path("s.yaml").write_text(yaml.safe_dump({**GOOD, "datasets": [{"x": {**wrong, "uploads": "${REAL}"}}]}))

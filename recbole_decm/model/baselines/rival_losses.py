@@ -25,8 +25,9 @@ def structure_loss(embedded: Tensor, features: Tensor, rows: int) -> Tensor:
         () float, at least 0: the mean over anchors and pairs of others; 0 with fewer than two others.
 
     Reference:
-        Hong, Im, Yang. "Content-based video-music retrieval using soft intra-modal structure constraint."
-        arXiv 1704.06761, 2017.
+        Hong, Im, Yang. "CBVMR: Content-Based Video-Music Retrieval Using Soft Intra-Modal Structure Constraint." ICMR
+        2018 (arXiv 1704.06761). Sign and form are those of the authors' code (csehong/VM-NET, embed_structure_loss.py),
+        which compares distances, -e_i . e_j, and takes neighbouring rows of the batch as j and k.
     """
     count = min(rows, len(embedded) - 1)
     if count < 2:

@@ -54,8 +54,8 @@ class VMNet(CMVAE):
     """VM-NET (CBVMR): ranking between modalities by a hinge, and soft structure within each (:func:`structure_loss`).
 
     Reference:
-        Hong, Im, Yang. "Content-based video-music retrieval using soft intra-modal structure constraint."
-        arXiv 1704.06761, 2017.
+        Hong, Im, Yang. "CBVMR: Content-Based Video-Music Retrieval Using Soft Intra-Modal Structure Constraint." ICMR
+        2018 (arXiv 1704.06761; the authors' code is csehong/VM-NET on GitHub).
     """
 
     settings_class = VMNetSettings
@@ -92,8 +92,8 @@ class ControlMVR(CMVAE):
     have a common genre (:func:`genre_contrast`). The score is the dot product of (1 - alpha) a + alpha b of both sides.
 
     Reference:
-        Stewart et al. "Semi-Supervised Contrastive Learning for Controllable Video-to-Music Retrieval."
-        arXiv 2412.05831, 2024.
+        Stewart, KV, Lu, Fanelli. "Semi-Supervised Contrastive Learning for Controllable Video-to-Music Retrieval."
+        ICASSP 2025 (arXiv 2412.05831).
     """
 
     uses_genre = True

@@ -32,7 +32,8 @@ def test_structure_by_hand():
     assert found.item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_structure_against_a_loop():
+def test_structure_against_a_loop_over_distances():
+    """(sign(before) - sign(after)) (d_ik - d_ij) with distances d = -product, as in the authors' code."""
     generator = torch.Generator().manual_seed(1)
     embedded, features = (torch.randn(7, size, generator=generator) for size in (3, 5))
     embedded, rows, terms = normalize(embedded, dim=1), 4, []
@@ -42,9 +43,10 @@ def test_structure_against_a_loop():
         for a in range(rows):
             for b in range(a + 1, rows):
                 j, k = others[a], others[b]
-                after = embedded[i] @ embedded[j] - embedded[i] @ embedded[k]
-                before = directions[i] @ directions[j] - directions[i] @ directions[k]
-                terms.append((after.sign() - before.sign()) * after)
+                after = [-embedded[i] @ embedded[j], -embedded[i] @ embedded[k]]
+                before = [-directions[i] @ directions[j], -directions[i] @ directions[k]]
+                sign = (before[0] - before[1]).sign() - (after[0] - after[1]).sign()
+                terms.append(sign * (after[1] - after[0]))
     assert structure_loss(embedded, features, rows).item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
 
 
