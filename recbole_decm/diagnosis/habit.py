@@ -78,11 +78,9 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
         assert subject.uploader is not None
         residual = np.eye(len(membership))[kind] - without.chances
         found |= {"test": "permutation of uploaders"}
-        found["p_value"] = habit.permutation_test(
-            subject.uploader, all_genres, subject.rows, residual, membership, seed
-        )
-        found["reliability"] = habit.reliability_of_counts(subject.uploader, all_genres, membership, seed)
         own = subject.uploader[subject.rows]
+        found["p_value"] = habit.permutation_test(own, residual, seed)
+        found["reliability"] = habit.reliability_of_counts(subject.uploader, all_genres, membership, seed)
         found["counted_strength"] = habit.counted_strength(without, kind, taste, own, 1.0, seed)._asdict()
         strength = habit.counted_strength(without, kind, taste, own, found["reliability"], seed)
         deviation = (strength.high - strength.low) / (2 * 1.96)

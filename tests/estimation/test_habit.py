@@ -53,12 +53,21 @@ def test_a_row_never_enters_its_own_preference():
 def test_permuted_labels_tell_a_habit_from_none():
     def p_value(strength, seed=0):
         content, kind, _, uploader = choices(600, strength, seed=seed)
+        shuffled = np.random.default_rng(seed).permutation(600)  # rows of one uploader need not be neighbours
         residual = KINDS[kind] - habit.fit_kinds(content, kind).chances
-        return habit.permutation_test(uploader, KINDS[kind], np.arange(600), residual, KINDS, permutations=99)
+        return habit.permutation_test(7 * uploader[shuffled], residual[shuffled], permutations=99)
 
     assert p_value(1.5) == 0.01
     none = [p_value(0.0, seed) for seed in range(20)]
     assert sum(p <= 0.05 for p in none) <= 4 and 0.25 < np.mean(none) < 0.75
+
+
+def test_uploaders_who_avoid_their_own_genre_are_no_sign_of_a_habit():
+    uploader, kind = np.repeat(np.arange(50), 3), np.tile([0, 1, 2], 50)
+    residual = KINDS[kind] - 1 / 3
+    assert habit.permutation_test(uploader, residual, permutations=99) == 1.0
+    assert habit.permutation_test(uploader, residual[np.argsort(kind)], permutations=99) == 0.01
+    assert habit.permutation_test(np.arange(150), residual, permutations=9) == 1.0  # no pairs, nothing to tell
 
 
 def test_counts_of_many_rows_are_reliable_and_those_of_few_are_not():
