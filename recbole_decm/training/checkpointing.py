@@ -32,6 +32,8 @@ from recbole_decm.training.checkpoint import (
 from recbole_decm.training.collector import MatchingCollector
 from recbole_decm.training.failures import naming_model
 from recbole_decm.training.features import cards_of, require_made_alike
+from recbole_decm.training.numbering import require_numbering
+from recbole_decm.training.provenance import data_digest
 
 
 class CheckpointMixin:
@@ -164,6 +166,7 @@ class CheckpointMixin:
             "config": self.config.plain(),
             "epoch": self._best_epoch,
             "genres": self._genres(),
+            "numbering": getattr(self.model, "numbering", None),
             "features": as_values(self.features) if self.features else None,
             **self.provenance,
             **self._best,
@@ -214,6 +217,7 @@ class CheckpointMixin:
                 "teacher). They can be evaluated, or serve as --teacher."
             )
         require_made_alike(content, self.config)
+        require_numbering(content, self.model, resume_file)
         self._compare_settings(content, resume_file)
         training = content["training"]
         load_weights(self.model, training["state_dict"], resume_file)
@@ -255,6 +259,12 @@ class CheckpointMixin:
         changes = ", ".join(f"{key} ({saved[key]} -> {now[key]})" for key in other if key not in having(Role.FREE))
         if changes:
             self.logger.warning(f"The checkpoint was trained with other settings, results will differ: {changes}")
+        data = content["digests"].get("data") if isinstance(content.get("digests"), dict) else None
+        if data not in (None, data_digest(self.config)):
+            self.logger.warning(
+                f"{self.config['data_path']}: the files are others than {resume_file} was trained with, results will "
+                "differ."
+            )
 
     def _take_up_rates(self, saved: dict) -> None:
         """The optimizer's state brings the rates it was saved with; those of the config are to count."""
@@ -301,6 +311,7 @@ class CheckpointMixin:
     def load_best(self, path) -> None:
         """Load the weights that evaluation uses: the best epoch's."""
         content = read_checkpoint(path, self.device)
+        require_numbering(content, self.model, path)
         load_weights(self.model, content["state_dict"], path)
         load_values(self.model, content["other_parameter"], path)
 

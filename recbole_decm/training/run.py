@@ -34,6 +34,7 @@ from recbole_decm.training import protocol, teacher
 from recbole_decm.training.cold_warm import RESOURCES, cold_and_warm
 from recbole_decm.training.estimates import RESULTS, estimates, weigh_choices
 from recbole_decm.training.failures import naming_model
+from recbole_decm.training.numbering import numbering
 from recbole_decm.training.processes import check, check_batches
 from recbole_decm.training.provenance import provenance, values_to_run_again
 from recbole_decm.training.trainers import trainer_class
@@ -154,7 +155,9 @@ def make_model(config: DecCMConfig, dataset: DecCMDataset) -> Any:
     if not hasattr(kind, "settings_class"):
         check_values(config["model"], config, dataset.user_num, dataset.item_num, dataset.inter_num)
         with naming_model(config):
-            return kind(config, dataset)
+            model = kind(config, dataset)
+        model.numbering = numbering(config, dataset)
+        return model
     return kind(kind.settings_class.from_config(config), dataset.model_inputs(), config["device"])
 
 

@@ -57,6 +57,16 @@ def test_three_and_three_epochs_with_decay_are_not_six(planted):
     assert all(torch.equal(again[name], whole[name]) for name in whole)
 
 
+def test_other_files_are_named(own_planted, caplog):
+    begun, said = fit(make_config("CMVAE", own_planted, epochs=1)).trainer.saved_model_file, "the files are others than"
+    fit(make_config("CMVAE", own_planted, epochs=2, checkpoint=begun))
+    assert said not in caplog.text
+    path = own_planted / "planted" / "planted.item"
+    path.write_text(path.read_text().replace("\tg0", "\tg1"))
+    fit(make_config("CMVAE", own_planted, epochs=3, checkpoint=begun))
+    assert said in caplog.text and "results will differ" in caplog.text
+
+
 def test_more_patience_goes_on_after_an_early_stop(planted):
     stopped = fit(make_config("CMVAE", planted, epochs=9, learning_rate=1e-30, stopping_step=1))
     assert len(stopped.trainer.history) < 9
