@@ -14,8 +14,6 @@ from recbole_decm.cli.options import TAKES_KEYS
 
 MODELS = ("DecCMPlus", "CMVAE")
 _NEW, _LISTED = 3, 3  # clips to recommend for, and tracks for each
-UPLOADS = 20
-"""Videos of an uploader: his preference is counted from those in training, and few do not tell it."""
 
 
 @click.command("demo", context_settings=TAKES_KEYS)
@@ -73,10 +71,10 @@ class Demo:
         """Write the files and extract their features, unless that is done."""
         if not self.files.is_dir():
             size = ["--videos", str(self.videos), "--music", str(self.music), "--seed", str(self.seed)]
-            size += ["--uploaders", str(max(1, self.videos // UPLOADS))]
             _command("simulate", "--media", "--out", str(self.files.parent), "--name", self.name, *size)
         if not self.data.is_dir():
             tables = ["--pairs", f"{self.files}/pairs.csv", "--pgc-pairs", f"{self.files}/pgc/pairs.csv"]
+            tables += ["--preferences", f"{self.files}/preferences.csv"]
             given = ["--workers", str(workers)] if workers else []
             _command("extract", *tables, "--out", str(self.data.parent), "--name", self.name, *given)
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recbole_decm.cli.options import DEFAULT_SHARES, PGC_SHARES, fields_option, plain_name, shares_option
+from recbole_decm.cli.options import (
+    DEFAULT_SHARES,
+    PGC_SHARES,
+    fields_option,
+    plain_name,
+    preferences_option,
+    shares_option,
+)
 from recbole_decm.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ _AT_LEAST_ONE = click.IntRange(min=1)
 @fields_option("--video", "FIELD=EXTRACTOR of the videos.  [default: visual=appearance-motion]")
 @fields_option("--music", "FIELD=EXTRACTOR of the tracks.  [default: acoustic=descriptors]")
 @click.option("--pgc-pairs", type=_PATH, help="The same of professional videos, for the teacher.")
+@preferences_option
 @shares_option
 @click.option("--group", help="A column; rows that share its value share a part, such as uploader_id.")
 @click.option("--seed", type=int, default=2020, show_default=True, help="Of the split.")
@@ -47,6 +55,7 @@ def extract_command(
     video: dict[str, str],
     music: dict[str, str],
     pgc_pairs: Path | None,
+    preferences: Path | None,
     split: tuple[float, ...] | None,
     group: str | None,
     seed: int,
@@ -85,6 +94,7 @@ def extract_command(
             "--video": video,
             "--music": music,
             "--pgc-pairs": pgc_pairs,
+            "--preferences": preferences,
         }
         of_data_sets |= {"--split": split, "--group": group, "--fps": fps, "--frames": frames}
         given = [option for option, value in of_data_sets.items() if value]
@@ -106,6 +116,7 @@ def extract_command(
         _extractors("--video", video or {"visual": "appearance-motion"}, Sampling(fps, frames), device, "picture"),
         _extractors("--music", music or {"acoustic": "descriptors"}, Sampling(), device, "sound"),
         parts,
+        preferences,
         out,
         name,
         overwrite,
@@ -144,6 +155,7 @@ def _write_data_set(
     video: dict[str, Extractor],
     music: dict[str, Extractor],
     parts: Parts,
+    preferences: Path | None,
     out: Path,
     name: str,
     overwrite: bool,
@@ -157,6 +169,7 @@ def _write_data_set(
     from recbole_decm.data.importers.assemble import Parts, assemble
     from recbole_decm.data.importers.collection import Rows, said_of_priors, write_collections
     from recbole_decm.data.importers.files import FILE, read_file_pairs
+    from recbole_decm.data.importers.preferences import with_preferences
     from recbole_decm.io.write import require_free
     from recbole_decm.media.cards import FILE as CARDS
     from recbole_decm.media.extract import work_folder
@@ -171,7 +184,9 @@ def _write_data_set(
     of_tables = [(read_file_pairs(table), splits[place]) for place, table in enumerate(tables)]
     for pairs, how in of_tables:  # what is wrong in a table is said before hours of reading
         nothing = [Rows(np.zeros((1, 1)), np.zeros(len(side), np.int64)) for side in (pairs.videos, pairs.music)]
-        assemble(pairs.frames({"visual": nothing[0]}, {"acoustic": nothing[1]}), how)
+        tried, _ = assemble(pairs.frames({"visual": nothing[0]}, {"acoustic": nothing[1]}), how)
+        if preferences and how is parts:
+            with_preferences(tried, preferences)
     wanted: dict[str, tuple[str, ...]] = {}
     for pairs, _ in of_tables:
         for side, fields in ((pairs.videos, video), (pairs.music, music)):
@@ -203,6 +218,7 @@ def _write_data_set(
                 features.append(rows_of_side(files, found, written, said, tuple(fields), str(table)))
                 failures += empty_texts(files, written)
             data, notes = assemble(pairs.frames(*features), how)
+            data = with_preferences(data, preferences) if preferences and how is parts else data
             beside = {CARDS: cards_text(cards), FAILURES: failures_text(failures, table.parent.absolute())}
             notes += [] if collections else [said_of_priors(data)]
             collections.append(replace(data, texts=beside))

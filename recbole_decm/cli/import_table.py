@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from recbole_decm.cli.options import DEFAULT_SHARES, PGC_SHARES, fields_option, plain_name, shares_option
+from recbole_decm.cli.options import (
+    DEFAULT_SHARES,
+    PGC_SHARES,
+    fields_option,
+    plain_name,
+    preferences_option,
+    shares_option,
+)
 from recbole_decm.data.importers.tables import USUAL
 
 _TABLE = click.Path(path_type=Path, dir_okay=False)
@@ -17,6 +24,7 @@ _TABLE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--pairs", type=_TABLE, help="CSV or Parquet: video_id, music_id, [uploader_id], [split].")
 @click.option("--videos", type=_TABLE, help="CSV or Parquet: video_id, and further columns, which are kept.")
 @click.option("--music", type=_TABLE, help="CSV or Parquet: music_id, [genre], and further columns, which are kept.")
+@preferences_option
 @fields_option("--video-features", "FIELD=FILE.npy or FIELD=COLUMN of the videos' table; one for each field.")
 @fields_option("--music-features", "FIELD=FILE.npy or FIELD=COLUMN of the tracks' table; one for each field.")
 @click.option("--own-sound", is_flag=True, help="Each video's track is its own sound; needs no pairs and no music.")
@@ -37,6 +45,7 @@ def import_table_command(
     pairs: Path | None,
     videos: Path | None,
     music: Path | None,
+    preferences: Path | None,
     video_features: dict[str, str],
     music_features: dict[str, str],
     own_sound: bool,
@@ -61,10 +70,12 @@ def import_table_command(
     """
     from recbole_decm.data.importers.assemble import Parts, Tables, read_collection
     from recbole_decm.data.importers.collection import said_of_priors, write_collections
+    from recbole_decm.data.importers.preferences import with_preferences
 
     shared: dict[str, Any] = {"columns": column, "genre_separator": genre_separator, "own_sound": own_sound}
     tables = Tables(video_features, music_features, pairs, videos, music, **shared)
     data, notes = read_collection(tables, Parts(split or DEFAULT_SHARES, seed, split is not None, group))
+    data = with_preferences(data, preferences) if preferences else data
     professional, pgc_notes = None, ["no professional pairs: the data set says teacher: none"]
     if pgc_pairs or pgc_video_features:
         pgc = Tables(pgc_video_features, pgc_music_features, pgc_pairs, pgc_videos, pgc_music, **shared)

@@ -99,6 +99,12 @@ shares_option = click.option(
     "--split", callback=_shares, help="Shares of train, valid and test.  [default: 0.8,0.1,0.1, where no column tells]"
 )
 
+preferences_option = click.option(
+    "--preferences",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV or Parquet: uploader_id, genre, share, measured outside the pairs.  [default: counted from the pairs]",
+)
+
 videos_option = click.option(
     "--videos",
     type=click.Path(path_type=Path),

@@ -229,7 +229,7 @@ class DecCM(CMVAE):
 
 class DecCMPlus(DecCM):
     """DecCM with what measurably helps: softmax matching, conditional training, and the teacher's own match beside the
-    student's. It differs from :class:`DecCM` in ``properties/model/DecCMPlus.yaml`` alone; docs/results/decmplus.md has
+    student's. It differs from :class:`DecCM` in ``properties/model/DecCMPlus.yaml`` alone; docs/results/ablation.md has
     the reasons.
     """
 

@@ -34,10 +34,11 @@ def write_media(
     overwrite: bool = False,
     progress: Callable[[int], None] = lambda files: None,
 ) -> Path:
-    """Write ``out/name``: ``videos/``, ``music/`` and ``pairs.csv``, and the professional ones in ``pgc/``.
+    """Write ``out/name``: ``videos/``, ``music/``, ``pairs.csv``, ``preferences.csv``, and ``pgc/`` of professionals.
 
     ``pairs.csv`` is what ``extract --pairs`` reads. Its ``split`` is the simulation's; the rows of ``test_do`` are the
-    test videos' choices under intervention. ``truth.npz`` holds the latents of the tracks and videos, and
+    test videos' choices under intervention. ``preferences.csv`` is what the uploaders say they like, for
+    ``extract --preferences``. ``truth.npz`` holds the latents of the tracks and videos, and
     ``references.json`` what oracle and feature ceiling reach: the ceiling reads features of the usual kind, those that
     :func:`recbole_decm.simulation.files.write_simulation` writes for the same latents.
 
@@ -65,6 +66,7 @@ def write_media(
         own = _pairs(simulation.observed, _parts(config.videos, SPLIT), slice(None), catalogue, uploaders)
         do = _pairs(simulation.intervened, "test_do", test, catalogue, uploaders)
         _write_csv(pd.concat([own, do]), folder / "pairs.csv")
+        _write_csv(_preferences(simulation, used), folder / "preferences.csv")
         latents, catalogue, choice = simulation.pgc_latent, simulation.pgc_catalogue, simulation.pgc_choice
         noise = _noise(simulation, config.pgc_noise)
         _write_files(folder / "pgc", latents, choice, np.unique(choice), catalogue, noise, [config.seed, 3], progress)
@@ -106,6 +108,15 @@ def _pairs(
     if uploaders is not None:
         table["uploader_id"] = uploaders[rows]
     return table.assign(split=split)
+
+
+def _preferences(simulation: Simulation, used: np.ndarray) -> pd.DataFrame:
+    """Of each uploader and each genre of a used track: the uploader's share."""
+    preferences, genres = simulation.uploads.preferences, np.unique(simulation.catalogue.genre[used])
+    uploaders, columns = np.indices((len(preferences), len(genres)))
+    table = pd.DataFrame({"uploader_id": [f"u{i}" for i in uploaders.ravel()]})
+    table["genre"] = [f"g{genres[k]}" for k in columns.ravel()]
+    return table.assign(share=np.round(preferences[:, genres].ravel().astype(np.float64), 6))
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

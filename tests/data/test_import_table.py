@@ -252,3 +252,46 @@ def test_splits_have_the_shares_that_are_asked_for():
     for wrong in ([1.0], [0.5, 0.5, 0.0], [0.5, 0.4], [float("nan"), 0.5]):
         with pytest.raises(ConfigError):
             check_shares(wrong)
+
+
+def preferences(*lines: str) -> None:
+    Path("likes.csv").write_text("\n".join(["uploader_id,genre,share", *lines, ""]))
+
+
+def test_preferences_from_outside_are_the_priors(made):
+    preferences("u0,pop,3", "u0,jazz,1", "u1,hip hop,0.5")
+    said = import_table(f"{BASIC} {FEATURES} --preferences likes.csv")
+    assert "3 uploaders: priors as given" in said
+    rows = columns("user", "uploader_id", "uploader_genre").drop_duplicates().set_index("uploader_id")
+    found = {name: np.array(cell.split("|"), dtype=float) for name, cell in rows["uploader_genre"].items()}
+    np.testing.assert_allclose(found["u0"], [0, 0.25, 0.75])  # hip hop, jazz, pop
+    np.testing.assert_allclose(found["u1"], [1, 0, 0])
+    np.testing.assert_allclose(found["u2"], [0.5, 0.125, 0.375])  # without lines: the mean
+    assert "uploader_prior" not in yaml.safe_load(Path("d/mine/mine.yaml").read_text())
+    assert trains("DecCM", teacher="none")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["u0,pop,x"], "expected shares of 0 and more, found 'x' (row 1)"),
+        (["u0,pop,1", "u1,pop,-1"], "expected shares of 0 and more, found '-1' (row 2)"),
+        (["u0,pop,0"], "expected a share above 0 for each uploader, found none of 'u0'"),
+        (["u0,popp,1"], "expected genres of the tracks, found 'popp'. Did you mean 'pop'?"),
+        (["u0,pop,1", "u0,pop,2"], "found 'u0', 'pop' twice"),
+    ],
+)
+def test_wrong_preferences_are_refused(made, lines, said):
+    preferences(*lines)
+    with pytest.raises(DataError, match=re.escape(said)):
+        import_table(f"{BASIC} {FEATURES} --preferences likes.csv")
+    assert not Path("d").exists()
+
+
+def test_preferences_need_columns_uploaders_and_genres(made):
+    Path("likes.csv").write_text("uploader_id,genre\nu0,pop\n")
+    with pytest.raises(DataError, match="found no 'share'"):
+        import_table(f"{BASIC} {FEATURES} --preferences likes.csv")
+    pd.read_csv("pairs.csv").drop(columns="author_id").to_csv("pairs.csv", index=False)
+    with pytest.raises(DataError, match="expected pairs with 'uploader_id'"):
+        import_table(f"{BASIC} {FEATURES} --preferences likes.csv")

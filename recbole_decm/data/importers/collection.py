@@ -65,6 +65,7 @@ class Collection:
             further test set NAME).
         uploaders: (V,) str, the uploader of each video, empty where unknown; None where none is known.
         genres: the genres of each track; None where none is known.
+        preferences: (V, K) float32 of each video's uploader, measured outside the pairs; None to count them.
         texts: further files of the data set, by name.
     """
 
@@ -73,6 +74,7 @@ class Collection:
     pairs: pd.DataFrame
     uploaders: np.ndarray | None = None
     genres: Sequence[Sequence[str]] | None = None
+    preferences: np.ndarray | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -82,7 +84,8 @@ def said_of_priors(data: Collection) -> str:
         return "no genres: models that adjust for them cannot be trained, those that match content alone can"
     if data.uploaders is None:
         return "no uploaders: every prior is the mean genre of the training pairs: there is no habit to remove"
-    return f"{len(set(data.uploaders) - {''}):,} uploaders: priors from their training pairs"
+    source = "from their training pairs" if data.preferences is None else "as given"
+    return f"{len(set(data.uploaders) - {''}):,} uploaders: priors {source}"
 
 
 def write_collections(
@@ -144,7 +147,9 @@ def write_collection(
         user["uploader_id:token"] = data.uploaders
     if data.genres is not None:
         item["genre:token_seq"] = data.genres
-        if data.uploaders is None and not professional:
+        if data.preferences is not None:
+            user["uploader_genre:float_seq"] = data.preferences
+        elif data.uploaders is None and not professional:
             user["uploader_genre:float_seq"] = np.tile(_mean_of_training(data, data.genres), (len(data.videos), 1))
     write_atomic(folder / f"{name}.user", user | _atomic(data.videos.columns), decimals=None, form=form)
     write_atomic(folder / f"{name}.item", item | _atomic(data.music.columns), decimals=None, form=form)
@@ -211,7 +216,7 @@ def _yaml(data: Collection, name: str, origin: str, form: Format, teacher: bool,
     values["feature_files"] = {field: f"{name}.{field}.npy" for field in fields}
     if form.seq_separator != " ":
         values["seq_separator"] = form.seq_separator
-    if with_priors and data.uploaders is not None:
+    if with_priors and data.uploaders is not None and data.preferences is None:
         values["uploader_prior"] = "train"
     if not teacher and not professional:
         values["teacher"] = "none"
