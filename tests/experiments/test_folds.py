@@ -18,6 +18,7 @@ from recbole_decm.experiments import runner
 from recbole_decm.experiments.cells import cells_of, check, values_of
 from recbole_decm.experiments.spec import read_specification
 from recbole_decm.io.atomic import read_columns
+from recbole_decm.metrics.paired import seeds_test
 from recbole_decm.report.options import ReportOptions
 from recbole_decm.report.report import write_report
 
@@ -73,7 +74,10 @@ def test_folds_are_tested_each_once_and_paired_by_fold_and_seed(data, monkeypatc
     row = pd.read_csv(OUT / "significance.csv").iloc[0]
     assert (row["seeds"], row["folds"], row["videos"], row["uploaders"]) == (6, 3, 120, 12)
     means = table.pivot_table(index=["fold", "seed"], columns="model", values="test:ndcg@10")
-    assert row["difference"] == pytest.approx((means["Random"] - means["Pop"]).mean(), abs=1e-4)
+    paired = means["Random"] - means["Pop"]
+    assert row["difference"] == pytest.approx(paired.mean(), abs=1e-4)
+    of_folds = paired.groupby("fold").mean().to_numpy()  # one fold trains, one is tested: they share as many rows
+    assert row["p_seeds"] == pytest.approx(seeds_test(of_folds, shared=1.0), rel=1e-3)
     page = (OUT / "report.html").read_text()
     assert "seeds 1, 2, folds 0, 1, 2 of 3" in page and "of 12 groups" in page and "of 3 folds" in page
     assert "over 6 runs (folds and seeds)" in (OUT / "table.md").read_text()
