@@ -134,6 +134,7 @@ def test_the_named_ones_are_there():
         "ablation",
         "backdoor",
         "clips-folds",
+        "clips-rivals",
         "confounding",
         "leave-one-out",
         "muvi",
