@@ -116,8 +116,8 @@ def priors_of(artefact: Artefact, asked: Asked, metadata_of: MetadataOf) -> Prio
     habit = _habit(artefact, asked, metadata_of) if manifest.genres else None
     if not manifest.takes_priors:
         if kind is not None:
-            reason = manifest.why_no_prior_changes or f"{manifest.model} as it was trained has no genre prior"
-            raise Problem(422, f"prior: expected none, since {reason}.")
+            reason = manifest.why_no_prior_changes or f"{manifest.model} as it was trained has no genre prior."
+            raise Problem(422, f"prior: expected none. {reason}")
         return Priors("none", None, habit)
     if kind is None:
         return _by_default(artefact, len(asked), habit)
@@ -138,7 +138,8 @@ def _by_default(artefact: Artefact, count: int, habit: np.ndarray | None) -> Pri
     if not manifest.ranks_by_uploader:
         prior: Any = manifest.inference_prior
         if isinstance(prior, str):
-            return Priors(prior, artefact.priors("neutral" if prior == "uniform" else prior, count), habit)
+            kind = "neutral" if prior == "uniform" else prior
+            return Priors(kind, artefact.priors(kind, count), habit)
         return Priors("given", artefact.priors(np.tile(np.float32(prior), (count, 1)), count), habit)
     mean = artefact.priors("mean", count)
     if habit is None:

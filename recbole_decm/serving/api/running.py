@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from logging import getLogger
 from pathlib import Path
 
 import uvicorn
@@ -30,22 +31,29 @@ _SWITCH = 0.0005
 read, and each answer would wait for Python's 5 ms."""
 
 
-def open_catalogue(folder: Path, url: str, index: str = "exact") -> Live:
-    """The catalogue of a store, with the artefact of a folder as the version that answers.
+def open_catalogue(folder: Path, url: str | None = None, index: str = "exact") -> Live:
+    """The catalogue of a store.
+
+    The artefact of the folder answers where the store is the folder's own, or has not had it yet. A store that others
+    share may have gone on to another version, and a server that is started again does not take that back.
 
     Args:
+        url: of the store; None for the folder's own.
         index: exact, or the kind of an index for large catalogues.
 
     Raises:
         DecCMError: the artefact or the store cannot be used.
     """
     version = read_manifest(folder).id
-    store = open_store(url)
+    store = open_store(url or default_store(folder))
     try:
-        if version not in [entry.id for entry in store.versions()]:
+        new = version not in [entry.id for entry in store.versions()]
+        if new:
             store.publish(open_artefact(folder))
-        if store.active() != version:
+        if (new or url is None) and store.active() != version:
             store.activate(version)
+        if (active := store.active()) != version:
+            getLogger(__name__).warning(f"{active} answers, not {version} of {folder}: the store was switched to it.")
         return Live(store, index=None if index == "exact" else IndexOptions(index))
     except BaseException:
         store.close()
@@ -69,7 +77,7 @@ def serve(
     """Serve the artefact of a folder until SIGTERM or SIGINT; what is being answered then is answered.
 
     Args:
-        url: of the store.
+        url: of the store; None for one beside the folder.
         keys: file of the keys.
         threads: of a product of matrices. Requests that come together share one, so one thread serves hundreds a
             second, and leaves the other cores to what reads requests and decodes uploads.
@@ -84,8 +92,7 @@ def serve(
     line = _bound(options.host, options.port)
     _return_large_arrays()
     try:
-        place = url or default_store(folder)
-        live = open_catalogue(folder, place, index)
+        live, place = open_catalogue(folder, url, index), _without_password(url or default_store(folder))
         service = Service(live, folder, options)
         threadpool_limits(limits=threads)
         sys.setswitchinterval(_SWITCH)
@@ -101,9 +108,7 @@ def serve(
             timeout_graceful_shutdown=int(options.limits.seconds) + 1,
         )
         server = _Server(config)
-        server.told = lambda: tell(
-            f"{live.size} tracks of {live.version} at {address}/ (kept in {_without_password(place)})"
-        )
+        server.told = lambda: tell(f"{live.size} tracks of {live.version} at {address}/ (kept in {place})")
         with suppress(KeyboardInterrupt):  # uvicorn has ended in peace, and passes the signal on
             server.run(sockets=[line])
     finally:

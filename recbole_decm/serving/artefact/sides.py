@@ -59,13 +59,12 @@ def check_side(path: Path, content: bytes) -> None:
 
 def _tensors(graph: Any) -> Iterator[Any]:
     yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+    sparse = list(graph.sparse_initializer)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+    for part in sparse:
+        yield from (part.values, part.indices)
 
 
 class Side:

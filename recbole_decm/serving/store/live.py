@@ -110,8 +110,10 @@ class View:
             for at, query in enumerate(np.asarray(queries, np.float32)):
                 scores = now.vectors @ query
                 scores[~allowed] = -np.inf
-                order = np.sort(scores)
-                above = len(order) - np.searchsorted(order, scores[rows], side="right")
+                order, own = np.sort(scores), scores[rows]
+                above = len(order) - np.searchsorted(order, own, side="right")
+                for place in np.flatnonzero(len(order) - np.searchsorted(order, own) > above + 1):  # of equal ones
+                    above[place] += np.count_nonzero(scores[: rows[place]] == own[place])  # the first row wins
                 found[at] = np.where((rows >= 0) & allowed[rows], above + 1, 0)
             return found
 

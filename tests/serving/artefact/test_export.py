@@ -24,6 +24,7 @@ from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.digest import of_files, of_values
 from recbole_decm.model.fusions import FUSIONS
 from recbole_decm.serving.artefact import exact_top_k, open_artefact
+from recbole_decm.serving.artefact.sides import check_side
 from recbole_decm.serving.export import Source, write_artefact
 from recbole_decm.training.run import build, fit
 
@@ -241,6 +242,11 @@ def test_weights_in_another_file_are_refused(copy):
     forged(copy)
     with pytest.raises(DataError, match="expected its weights in the file itself, found that it names another file"):
         open_artefact(copy)
+    model, at = onnx.load(copy / "track.onnx"), onnx.helper.make_tensor("at", onnx.TensorProto.INT64, [1], [0])
+    sparse = onnx.helper.make_sparse_tensor(tensor, at, [1])
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["of a file"], sparse_value=sparse))
+    with pytest.raises(DataError, match="found that it names another file"):
+        check_side(copy / "track.onnx", model.SerializeToString())
 
 
 def test_other_operations_are_refused(copy):

@@ -236,6 +236,15 @@ def test_ranks_are_those_of_the_search(live, queries):
     assert ranks[:, 1:].tolist() == [[0, 0]] * 3
 
 
+def test_equal_tracks_have_the_ranks_of_the_search(live, queries):
+    twins = tracks([f"twin{at}" for at in range(8)], metadata=[{}] * 8)
+    twins.features["acoustic"][:] = twins.features["acoustic"][0]
+    live.put(twins)
+    for query in queries:
+        ids = live.search(query[None], 400)[0].ids
+        assert live.view().ranks(query[None], ids).tolist() == [list(range(1, 309))]
+
+
 def test_vectors_and_metadata_by_id(live):
     vectors = live.vectors_of(["t5", "nobody"])
     np.testing.assert_allclose(vectors[0], artefact("one", count=300).vectors[5], rtol=1e-6)
