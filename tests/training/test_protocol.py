@@ -104,7 +104,8 @@ def test_given_keys_may_leave_nothing_to_choose(planted):
 
 
 def test_test_rows_change_nothing(own_planted, monkeypatch):
-    """Real trainings: the scores are the same bits when the test has other rows, and other when a training row is."""
+    """Real trainings: the scores are the same bits when the test has other tracks, and its videos other features and
+    uploaders; they are others without some training rows."""
     monkeypatch.setattr(protocol, "LEAST_ROWS", 50)
     values = {**FAST, "protocol_fits": 2, "train_batch_size": 32}
 
@@ -118,6 +119,13 @@ def test_test_rows_change_nothing(own_planted, monkeypatch):
     videos, tracks = zip(*(row.split("\t") for row in rows), strict=True)
     changed = [f"{video}\t{track}" for video, track in zip(videos, tracks[1:], strict=False)]
     path.write_text("\n".join([head, *changed]) + "\n")
+    user, tested = own_planted / "planted" / "planted.user", set(videos)
+    cells = [line.split("\t") for line in user.read_text().splitlines()]
+    assert cells[0][1:3] == ["uploader_id:token", "uploader_genre:float_seq"] and len(tested) == len(videos) > 10
+    for row in cells[1:]:
+        if row[0] in tested:
+            row[1:] = ["another", "1 0 0", " ".join(f"{900 + i}" for i in range(12))]
+    user.write_text("\n".join("\t".join(row) for row in cells) + "\n")
     assert scores("b") == first
     train = own_planted / "planted" / "planted.train.inter"
     head, *rows = train.read_text().splitlines()
