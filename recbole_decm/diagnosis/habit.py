@@ -43,11 +43,11 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
     """All that a diagnosis measures.
 
     Returns:
-        ``p_value`` and ``test``; ``strength``: value and 95 % interval of the coefficient of the log-preference;
-        ``detectable``: the strength that would have been found in four of five data sets like this one;
-        ``risk_ratio`` of one standard deviation more log-preference and its ``e_value``, with that of the interval's
-        end nearer to no habit; ``overlap``, ``concentration`` and ``never_chosen``; of counted preferences
-        ``reliability`` and the strength before its correction, ``counted_strength``.
+        ``p_value`` and ``test``; ``strength``: value and 95 % interval of the coefficient of the log-preference, or of
+        the uploaders' tastes where preferences are counted; ``detectable``: the strength that would have been found in
+        four of five data sets like this one; ``risk_ratio`` of one standard deviation more log-preference or taste and
+        its ``e_value``, with that of the interval's end nearer to no habit; ``overlap``, ``concentration`` and
+        ``never_chosen``.
     """
     whole = len(subject.heard) < 2 * SAMPLED_TRACKS
     tracks = Tracks.of(subject.heard, subject.genres, seed, len(subject.heard) if whole else SAMPLED_TRACKS)
@@ -70,28 +70,21 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
         # A match that was fitted without the preference holds the part of it that features happen to go with.
         fair, _, _ = cross_fit(choices, tracks, [penalty], seed)
         mixing = fit_mixing(fair, choices, tracks, float(with_taste.numbers[-1]), seed)
-        reach = 1.96 * mixing.deviation
-        strength = habit.Strength(mixing.strength, mixing.strength - reach, mixing.strength + reach)
-        deviation = mixing.deviation
+        c, reach, unit = mixing.strength, 1.96 * mixing.deviation, float(taste.std())
+        strength = habit.Strength(c, c - reach, c + reach, 2.8 * mixing.deviation)
         found |= {"test": "likelihood ratio", "p_value": habit.likelihood_ratio(without, with_taste)}
     else:
         assert subject.uploader is not None
+        own, unit = subject.uploader[subject.rows], 1.0
+        strength = habit.taste_deviation(without, kind, own, seed)
         residual = np.eye(len(membership))[kind] - without.chances
-        found |= {"test": "permutation of uploaders"}
-        own = subject.uploader[subject.rows]
-        found["p_value"] = habit.permutation_test(own, residual, seed)
-        found["reliability"] = habit.reliability_of_counts(subject.uploader, all_genres, membership, seed)
-        found["counted_strength"] = habit.counted_strength(without, kind, taste, own, 1.0, seed)._asdict()
-        strength = habit.counted_strength(without, kind, taste, own, found["reliability"], seed)
-        deviation = (strength.high - strength.low) / (2 * 1.96)
-    found |= {"strength": strength._asdict(), "detectable": 2.8 * deviation}
+        found |= {"test": "permutation of uploaders", "p_value": habit.permutation_test(own, residual, seed)}
+    found["strength"] = {"value": strength.value, "low": strength.low, "high": strength.high}
+    found["detectable"] = strength.detectable
     progress("overlap")
-    effect = float(with_taste.numbers[-1])
-    ratio = habit.risk_ratio(without, taste, effect)
-    scale = effect / strength.value if strength.value else 1.0
-    nearer = 0.0 if strength.low <= 0 <= strength.high else min(strength.low, strength.high, key=abs) * scale
-    found |= {"risk_ratio": ratio, "e_value": habit.e_value(ratio)}
-    found["e_value_of_interval"] = habit.e_value(habit.risk_ratio(without, taste, nearer))
+    nearer = 0.0 if strength.low <= 0 <= strength.high else min(strength.low, strength.high, key=abs)
+    ratio, ratio_nearer = (habit.risk_ratio(without, unit * value) for value in (strength.value, nearer))
+    found |= {"risk_ratio": ratio, "e_value": habit.e_value(ratio), "e_value_of_interval": habit.e_value(ratio_nearer)}
     found["overlap"] = measures.overlap(_without_habit(content, with_taste), with_taste.chances, kind)
     found["overlap"]["kinds"] = membership.tolist()
     if subject.uploader is not None:

@@ -11,6 +11,8 @@ from tabulate import tabulate
 from recbole_decm.report.html import figures_json, render, script_safe
 from recbole_decm.report.look import new_figure, shown
 
+STRENGTH = {"given": "strength (coefficient of the log-preference)", "counted": "deviation of the uploaders' tastes"}
+
 
 def format_diagnosis(found: Mapping[str, Any]) -> str:
     """The tables on screen, and the words below them."""
@@ -28,16 +30,9 @@ def table(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("rows looked at", str(found["rows_examined"])),
         ("preference", "given" if found["preference"] == "given" else "counted from an uploader's other choices"),
         (f"p-value of no habit ({found['test']})", f"{found['p_value']:.3g}"),
-        ("strength (coefficient of the log-preference)", _with_interval(strength)),
-        ("strength found in four of five such data sets", f"{found['detectable']:.3f}"),
-    ]
-    if "reliability" in found:
-        lines += [
-            ("reliability of the counted preference", f"{found['reliability']:.3f}"),
-            ("strength before its correction", _with_interval(found["counted_strength"])),
-        ]
-    lines += [
-        ("a genre's chance, one deviation more preference", f"x {found['risk_ratio']:.2f}"),
+        (STRENGTH[found["preference"]], _with_interval(strength)),
+        ("the same, found in four of five such data sets", f"{found['detectable']:.3f}"),
+        ("a genre's chance, one deviation more of it", f"x {found['risk_ratio']:.2f}"),
         ("E-value, of the estimate and of its interval", f"{found['e_value']:.2f}, {found['e_value_of_interval']:.2f}"),
         ("effective sample, weights alone", f"{overlap['effective_share']:.1%}"),
         ("effective sample, with overlap weights", f"{overlap['overlap_weighted']:.1%}"),

@@ -27,26 +27,29 @@ def verdict(found: Mapping[str, Any]) -> list[str]:
     if said == "cannot tell":
         return [f"Nothing can be said: {found['reason']}."]
     strength, p = found["strength"], found["p_value"]
-    size = f"{strength['value']:.2f} (95 % interval {strength['low']:.2f} to {strength['high']:.2f})"
+    counted = found["preference"] == "counted"
+    kind = "tastes of deviation" if counted else "strength"
+    size = f"{kind} {strength['value']:.2f} (95 % interval {strength['low']:.2f} to {strength['high']:.2f})"
     test = f"{found['test']}, p = {p:.3g}"
     lines = []
     if said == "none":
         lines += [
-            f"No sign of a habit beyond content ({test}). A habit of strength {found['detectable']:.2f} would have "
+            f"No sign of a habit beyond content ({test}). A habit of {kind} {found['detectable']:.2f} would have "
             "been found in four of five data sets like this one; a weaker one may be there."
         ]
     elif said == "habit":
-        lines += [f"There is a habit beyond content, of strength {size} ({test}). The adjustment is worth trying."]
+        lines += [f"There is a habit beyond content, of {size} ({test}). The adjustment is worth trying."]
     else:
         lines += [
-            f"There is a habit beyond content, of strength {size} ({test}), but too little overlap to adjust for it: "
+            f"There is a habit beyond content, of {size} ({test}), but too little overlap to adjust for it: "
             f"the weights leave {found['overlap']['overlap_weighted']:.1%} of the rows."
         ]
-    if found["preference"] == "counted":
+    if counted:
         lines += [
             "The preference is counted from each uploader's other choices. Content of its videos that the features "
-            "miss looks like a habit, and counted shares hold content as well: the strength is not identified, and "
-            "DoRecall and the like are refused. A preference known from outside (uploader_genre) would settle both."
+            "miss looks like a habit, and counted shares hold content as well: the coefficient of a preference is not "
+            "identified, and DoRecall and the like are refused. A preference known from outside (uploader_genre) would "
+            "settle both."
         ]
     else:
         if found["looks_counted"]:

@@ -12,8 +12,6 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from scipy.stats import chi2
 
-from recbole_decm.estimation.choices import log_preference
-
 PERMUTATIONS = 999
 BOOTSTRAPS = 400
 SMOOTHING = 2.0
@@ -139,65 +137,52 @@ def permutation_test(
 
 
 class Strength(NamedTuple):
-    """Coefficient of the log-preference, with its 95 % interval."""
+    """How strong a habit is, with its 95 % interval, and what would be found in four of five data sets like this one.
+
+    Of a given preference the coefficient of its logarithm, of counted choices :func:`taste_deviation`.
+    """
 
     value: float
     low: float
     high: float
+    detectable: float
 
 
-def counted_strength(
-    without: Fit, kind: np.ndarray, taste: np.ndarray, uploader: np.ndarray, reliability: float, seed: int = 0
-) -> Strength:
-    """c of counted preferences by one step of Newton, divided by their reliability; bootstrap over uploaders.
+def taste_deviation(without: Fit, kind: np.ndarray, uploader: np.ndarray, seed: int = 0) -> Strength:
+    """Standard deviation of the uploaders' tastes for kinds of tracks, as log-odds, beyond what content tells.
 
-    Errors in a regressor shrink its coefficient by the regressor's reliability (Fuller, "Measurement Error Models",
-    1987).
+    By moments of pairs of rows of one uploader: to first order the mean product of two residuals is the variance of the
+    tastes times tr(V_i V_j), V the covariance of the chosen kind by content. No row is paired with itself, so that the
+    noise of a few choices, which would shrink a coefficient of counted shares, does not enter (errors in variables). A
+    coefficient of counted shares is no strength even when it is corrected for their reliability: it is then near 1 for
+    every habit, since the shares hold the habit already. Interval by the bootstrap over uploaders.
+
+    Args:
+        without: the fit by content alone; kind: (n,) chosen; uploader: (n,) numbers.
     """
-    p = without.chances
-    mean = (p * taste).sum(axis=1)
-    score = taste[np.arange(len(kind)), kind] - mean
-    information = (p * np.square(taste)).sum(axis=1) - np.square(mean)
-    _, group = np.unique(uploader, return_inverse=True)
-    sums = [np.bincount(group, part) for part in (score, information)]
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(sums[0]), np.full(len(sums[0]), 1 / len(sums[0])), size=BOOTSTRAPS)
-    values = (drawn @ sums[0]) / np.maximum(drawn @ sums[1], 1e-12) / reliability
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Strength(float(score.sum() / max(information.sum(), 1e-12) / reliability), float(low), float(high))
-
-
-def reliability_of_counts(
-    uploader: np.ndarray, genres: np.ndarray, membership: np.ndarray, seed: int = 0, splits: int = 20
-) -> float:
-    """How much of the variance of counted log-preferences is the uploaders' own: halves of their rows are compared.
-
-    The correlation of halves is brought to the length of all but one row by the formula of Spearman and Brown, and is
-    the mean over random halves. At least 0.05, where halves hardly agree.
-    """
-    rng = np.random.default_rng(seed)
     order = np.argsort(uploader, kind="stable")
-    _, first, count = np.unique(uploader[order], return_index=True, return_counts=True)
-    several = count >= 2
-    if not several.any():
-        return 0.05
-    overall = genres.sum(axis=0) / max(float(genres.sum()), 1e-12)
-    agreement = []
-    for _ in range(splits):
-        shuffled = np.lexsort((rng.random(len(uploader)), uploader))
-        place = np.arange(len(uploader)) - np.repeat(first, count)
-        halves = []
-        for half in (0, 1):
-            rows = shuffled[place % 2 == half]
-            sums = np.stack([np.bincount(uploader[rows], g, minlength=uploader.max() + 1) for g in genres[rows].T], 1)
-            sums = sums[np.unique(uploader)[several]] + SMOOTHING * overall
-            taste = log_preference(sums / sums.sum(axis=1, keepdims=True), membership)
-            halves.append(taste - taste.mean(axis=0))
-        variance = np.sqrt(np.square(halves[0]).sum() * np.square(halves[1]).sum())
-        agreement.append(float((halves[0] * halves[1]).sum() / max(variance, 1e-12)))
-    correlation = max(0.0, float(np.mean(agreement)))
-    longer = float(np.mean(2 * (count[several] - 1) / count[several]))
-    return max(0.05, longer * correlation / (1 + (longer - 1) * correlation))
+    first = np.flatnonzero(np.diff(uploader[order], prepend=-1))
+    residual = np.eye(without.chances.shape[1])[kind] - without.chances
+    sums = np.array([_pairs(residual[rows], without.chances[rows]) for rows in np.split(order, first[1:])])
+    drawn = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=BOOTSTRAPS)
+
+    def variance(of: np.ndarray) -> np.ndarray:
+        return np.divide(of[..., 0], of[..., 1], out=np.zeros(of.shape[:-1]), where=of[..., 1] > 1e-12)
+
+    variances = variance(drawn @ sums)
+    low, high = np.sqrt(np.quantile(variances, [0.025, 0.975]).clip(min=0))
+    value = float(variance(sums.sum(axis=0)).clip(min=0)) ** 0.5
+    return Strength(value, float(low), float(high), float((2.8 * variances.std()) ** 0.5))
+
+
+def _pairs(residual: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """Sums over ordered pairs of different rows: of the residuals' products, and of tr(V_i V_j)."""
+    squares = np.square(p)
+    one, total = squares.sum(axis=1), p.sum(axis=0)
+    gram = p.T @ p if len(p) > p.shape[1] else p @ p.T  # of one norm
+    covariances = total @ total - one.sum() - 2 * (total @ squares.sum(axis=0) - (p * squares).sum())
+    covariances += np.square(gram).sum() - np.square(one).sum()
+    return float(np.square(residual.sum(axis=0)).sum() - np.square(residual).sum()), float(covariances)
 
 
 def e_value(ratio: float) -> float:
@@ -213,13 +198,7 @@ def e_value(ratio: float) -> float:
     return ratio + (ratio * (ratio - 1)) ** 0.5
 
 
-def risk_ratio(without: Fit, taste: np.ndarray, strength: float) -> float:
-    """How much likelier a kind becomes as its log-preference rises by one standard deviation; mean over rows and kinds.
-
-    Args:
-        without: the fit without habit; strength: c.
-    """
-    base = log_softmax(np.log(np.maximum(without.chances, 1e-12)) + strength * taste, axis=1)
-    p = np.exp(base)
-    raised = p * np.exp(strength * taste.std()) / (1 - p + p * np.exp(strength * taste.std()))
-    return float(raised.sum() / p.sum())
+def risk_ratio(without: Fit, raised: float) -> float:
+    """How much likelier a kind becomes as its log-odds rise by so much; mean over rows and kinds."""
+    p, factor = without.chances, np.exp(raised)
+    return float((p * factor / (1 - p + p * factor)).sum() / p.sum())

@@ -55,7 +55,7 @@ def test_counted_preferences_are_permuted_and_not_identified(worlds, capsys):
     code = main(["diagnose", "--dataset=driven", f"--data_path={worlds}", "--uploader_prior=train", "--out=a/r.html"])
     shown = capsys.readouterr().out
     assert code == 0
-    assert "permutation of uploaders" in shown and "not identified" in shown and "reliability" in shown
+    assert "permutation of uploaders" in shown and "not identified" in shown and "tastes of deviation" in shown
     assert "permutation of uploaders" in Path("a/r.html").read_text()
 
 

@@ -70,40 +70,42 @@ def test_uploaders_who_avoid_their_own_genre_are_no_sign_of_a_habit():
     assert habit.permutation_test(np.arange(150), residual, permutations=9) == 1.0  # no pairs, nothing to tell
 
 
-def test_counts_of_many_rows_are_reliable_and_those_of_few_are_not():
-    found = {}
-    for each in (2, 60):
-        _, kind, _, uploader = choices(6_000, 2.0, each)
-        found[each] = habit.reliability_of_counts(uploader, KINDS[kind], KINDS)
-    assert found[60] > 0.85 > 0.5 > found[2]
-    _, kind, _, uploader = choices(6_000, 0.0)
-    assert habit.reliability_of_counts(uploader, KINDS[kind], KINDS) < 0.1
-    assert habit.reliability_of_counts(np.arange(50), KINDS[kind[:50]], KINDS) == 0.05
+def tasted(rows: int, deviation: float, each: int, seed: int = 0):
+    """(fit by content alone, kinds chosen, uploaders): each uploader has a normal taste for each of three kinds."""
+    rng = np.random.default_rng(seed)
+    uploader = rng.permutation(rows) // each
+    content = rng.normal(size=(rows, 3))
+    chances = np.exp(content + deviation * rng.normal(size=(rows // each + 1, 3))[uploader])
+    chances /= chances.sum(axis=1, keepdims=True)
+    kind = (rng.random((rows, 1)) < chances.cumsum(axis=1)).argmax(axis=1)
+    return habit.fit_kinds(content, kind), kind, uploader
 
 
-def test_a_strength_is_divided_by_its_reliability():
-    content, kind, taste, uploader = choices(3_000, 0.1)
-    without = habit.fit_kinds(content, kind)
-    plain, corrected = (habit.counted_strength(without, kind, taste, uploader, part) for part in (1.0, 0.5))
-    assert plain.low < 0.1 < plain.high and plain.value == pytest.approx(0.1, abs=0.06)
-    np.testing.assert_allclose(corrected, 2 * np.array(plain))
+@pytest.mark.parametrize("each", [2, 5, 40])
+def test_the_deviation_of_tastes_is_found_however_few_rows_an_uploader_has(each):
+    found = habit.taste_deviation(*tasted(6_000, 0.5, each))
+    assert found.value == pytest.approx(0.5, abs=0.12)  # to first order
+    assert found.value - 0.2 < found.low < found.value < found.high < found.value + 0.2
+    none = habit.taste_deviation(*tasted(6_000, 0.0, each))
+    assert none.low == 0 and none.value < none.high < 0.35
+
+
+def test_sums_over_pairs_are_those_of_a_double_loop():
+    rng = np.random.default_rng(0)
+    for rows in (3, 5):  # fewer and more than kinds
+        p, residual = rng.dirichlet(np.ones(4), rows), rng.normal(size=(rows, 4))
+        v = [np.diag(row) - np.outer(row, row) for row in p]
+        pairs = [(i, j) for i in range(rows) for j in range(rows) if i != j]
+        wanted = sum(residual[i] @ residual[j] for i, j in pairs), sum(np.trace(v[i] @ v[j]) for i, j in pairs)
+        np.testing.assert_allclose(habit._pairs(residual, p), wanted)
+
+
+def test_nobody_with_two_rows_has_no_deviation():
+    fit, kind, _ = tasted(60, 0.5, 5)
+    assert habit.taste_deviation(fit, kind, np.arange(60)).value == 0
 
 
 def test_a_risk_ratio_of_no_habit_is_one_and_grows_with_it():
-    content, kind, taste, _ = choices(300, 0.0)
-    without = habit.fit_kinds(content, kind)
-    ratios = [habit.risk_ratio(without, taste, strength) for strength in (0.0, 0.5, 1.0)]
-    assert ratios[0] == pytest.approx(1) and ratios[0] < ratios[1] < ratios[2]
+    even = habit.Fit(0.0, np.full((5, 2), 0.5), np.zeros(3))
+    assert habit.risk_ratio(even, 0.0) == 1 and habit.risk_ratio(even, np.log(3)) == pytest.approx(1.5)
     assert habit.e_value(1.0) == 1 and habit.e_value(0.5) == habit.e_value(2.0) == pytest.approx(2 + 2**0.5)
-
-
-def test_preferences_that_were_counted_from_the_choices_are_found_out():
-    rng = np.random.default_rng(0)
-    uploader, genres = np.repeat(np.arange(100), 4), np.eye(5)[rng.integers(0, 5, 400)]
-    shares = np.stack([np.bincount(uploader, column) / 4 for column in genres.T], axis=1)[uploader]
-    counted, sign = habit.looks_counted(shares, genres)
-    zeros = (shares == 0).mean()
-    assert counted and f"{zeros:.0%} of the preferences are 0, and 0 of 400 rows" in sign
-    counted, sign = habit.looks_counted(shares, genres[rng.permutation(400)])
-    assert not counted and f"{zeros:.0%} of the preferences" in sign  # zeros, but choices against them
-    assert habit.looks_counted(rng.dirichlet(np.ones(5), 400), genres) == (False, None)
