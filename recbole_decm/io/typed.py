@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Any
 
@@ -28,11 +28,16 @@ _WORDS = {
     "less_than_equal": "a number of at most {le}",
     "list_type": "a list",
     "missing": "a value",
+    "model_type": "keys and values",
+    "string_too_long": "at most {max_length} characters",
     "string_too_short": "a text that is not empty",
     "string_type": "a text",
+    "too_long": "at most {max_length} entries",
     "too_short": "at least {min_length} entry",
     "tuple_type": "a list",
 }
+_KIND = re.compile(r"(literal|dict|list|tuple|function-\w+)\[|(str|bool|int|float|literal)$")
+"""Where several kinds of values may stand, which of them a complaint is about, in the path of a key."""
 
 
 @plain_dataclass(frozen=True)
@@ -99,27 +104,53 @@ def complaint(error: ValidationError, name: Callable[[str], str] = str) -> str:
     Args:
         name: how a reader knows a key, such as ``--key`` on a command line.
     """
-    errors = error.errors(include_url=False)
-    names = (one for one in errors if one["type"] != "literal_error" or isinstance(one["input"], str))
-    first = next(names, errors[0])  # of a name or a table, the complaint of the kind that was given
-    key, *inside = first["loc"] or ("value",)
-    inside = [part for part in inside if part != "[key]" and not re.match(r"(literal|dict|list)\[", str(part))]
-    place = name(str(key)) + "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in inside)
-    context = first.get("ctx", {})
-    found, hint = context.get("found", first["input"]), ""
-    if first["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
-        words, hint = " or ".join(choices), suggest(str(found), choices)
-    elif first["type"] == "value_error":  # a validator of ours, which says it all
+    same = _about_one(error.errors(include_url=False))
+    first = same[0]
+    place, context = place_of(first["loc"], name), first.get("ctx", {})
+    if first["type"] == "value_error":  # a validator of ours, which says it all
         return f"{place}: {context['error']}"
-    elif first["type"] == "expected":
-        words = context["words"]
-        hint = suggest(found, _names(words)) if isinstance(found, str) else ""
-    else:
-        numbers = {part: f"{value:g}" if isinstance(value, float) else value for part, value in context.items()}
-        words = _WORDS.get(first["type"], first["msg"]).format(**numbers)
-    text = repr(found)
+    found, words = context.get("found", first["input"]), " or ".join(dict.fromkeys(map(_expected, same)))
+    hint = suggest(found, _names(words)) if isinstance(found, str) and _has_names(first) else ""
+    text = "none" if first["type"] == "missing" else repr(found)
     return f"{place}: expected {words}, found {text if len(text) < 200 else text[:200] + '...'}.{hint}"
+
+
+def place_of(path: Sequence[int | str], name: Callable[[str], str] = str) -> str:
+    """A key and what is inside it, as in ``key, entry 2.part``; ``name`` as of :func:`complaint`."""
+    key, *inside = path or ("value",)
+    inside = [part for part in inside if part != "[key]" and not _is_kind(part)]
+    return name(str(key)) + "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in inside)
+
+
+def _is_kind(part: int | str) -> bool:
+    return isinstance(part, str) and _KIND.match(part) is not None
+
+
+def _about_one(errors: Sequence[Any]) -> Sequence[Any]:
+    """The complaints about one value: where several kinds may stand, one of each; of the kind that was given, what is
+    wrong inside it.
+    """
+    *before, last = errors[0]["loc"] or ("",)
+    if not before or not _is_kind(last):
+        return errors[:1]
+    alike = [one for one in errors if list(one["loc"][: len(before)]) == before and _is_kind(one["loc"][len(before)])]
+    inside = [one for one in alike if len(one["loc"]) > len(before) + 1]
+    return _about_one(inside) if inside else alike
+
+
+def _has_names(error: Any) -> bool:
+    return error["type"] in ("literal_error", "expected")
+
+
+def _expected(error: Any) -> str:
+    """What one complaint expects."""
+    context = error.get("ctx", {})
+    if error["type"] == "literal_error":
+        return " or ".join(re.findall(r"'([^']*)'", context["expected"]))
+    if error["type"] == "expected":
+        return str(context["words"])
+    numbers = {part: f"{value:g}" if isinstance(value, float) else value for part, value in context.items()}
+    return _WORDS.get(error["type"], error["msg"]).format(**numbers)
 
 
 def _names(words: str) -> Iterable[str]:

@@ -28,7 +28,7 @@ class GenreArtefact:
             id=name, model="Fake", format_version=1, settings={}, genres=GENRES, features=None, dim=DIM + len(GENRES),
             video_fields={"visual": VISUAL}, track_fields={"acoustic": ACOUSTIC}, priors=(0.6, 0.3, 0.1),
             ranks_by_uploader=True, why_no_prior_changes=None, additive=True, inference_prior="uploader",
-            takes_priors=True,
+            takes_priors=True, files={},
         )  # fmt: skip
         self.dim = DIM + len(GENRES)
         self.manifest, self.name, self.seed = SimpleNamespace(**(values | changed)), name, seed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from recbole_decm.serving.filters import LONGEST
 
@@ -17,6 +18,12 @@ def _readable(track: str) -> str:
     if not track.isprintable() or track != track.strip() or "\ufffd" in track:  # what was no UTF-8 in an address
         raise ValueError("expected a text of printable characters, without blanks around it.")
     return track
+
+
+def _by_genre(given: Any) -> Any:
+    if not isinstance(given, dict) or not given:
+        raise PydanticCustomError("expected", "{words}", {"words": "a probability for each genre, as in {'pop': 1.0}"})
+    return given
 
 
 TrackId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
@@ -49,7 +56,7 @@ class Options(Form):
     k: int = Field(10, ge=1, le=1_000_000, description="Tracks of each list.")
     prior: (
         Literal["neutral", "mean", "uploader"]
-        | Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)]
+        | Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1), BeforeValidator(_by_genre)]
         | None
     ) = Field(
         None,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from recbole_decm.errors import ConfigError, DataError, DecCMError, ResourceError, StoreUnavailable, suggest
-from recbole_decm.io.typed import complaint
+from recbole_decm.io.typed import complaint, place_of
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {
@@ -82,7 +82,10 @@ def read_json(model: type[BaseModel], body: bytes, what: str = "body") -> Any:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        first = next(
+            (one for one in errors if one["type"] == "extra_forbidden"), errors[0]
+        )  # a slip of the pen, mostly
         if first["type"] in ("json_invalid", "json_type"):
             reason = str(first.get("ctx", {}).get("error", first["msg"]))
             raise Problem(400, f"{what}: expected JSON in UTF-8, but {reason}.") from None
@@ -93,7 +96,7 @@ def _in_one_line(error: ValidationError, model: type[BaseModel], first: Mapping[
     if first["type"] != "extra_forbidden":
         return complaint(error)
     known = _known(model, first["loc"][:-1])
-    place = ".".join(map(str, first["loc"][:-1])) or "body"
+    place = place_of(first["loc"][:-1]) if first["loc"][1:] else "body"
     name = str(first["loc"][-1])
     return f"{place}: expected the keys {', '.join(known)}, found '{name[:100]}'.{suggest(name, known)}"
 

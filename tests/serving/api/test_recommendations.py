@@ -27,7 +27,7 @@ def client(service):
 
 
 def ask(client, status=200, visual=VISUAL, **options):
-    answer = client.post("/v1/recommendations", json={"videos": [{"features": {"visual": visual}}], **options})
+    answer = client.post("/v1/recommendations", json={"videos": [{"features": {"visual": visual}}]} | options)
     assert answer.status_code == status, answer.text
     return answer.json()
 
@@ -135,8 +135,17 @@ def test_diversity_and_caps_choose_among_the_best(client):
         ({"k": 10**9}, "k: expected"),
         ({"k": 2.5}, "k: expected"),
         ({"prior": "uploader"}, "uploader_prior"),
-        ({"prior": {"g0": 2}}, "prior"),
-        ({"prior": "other"}, "prior"),
+        ({"prior": {"g0": 2}}, "prior.g0: expected a number of at most 1, found 2."),
+        ({"prior": "menu"}, "uploader or a probability for each genre, as in {'pop': 1.0}, found 'menu'. Did you mean"),
+        ({"prior": 3}, "prior: expected neutral or mean or uploader or a probability for each genre, as in {'pop': 1."),
+        ({"prior": {}}, "prior: expected neutral or mean or uploader or a probability for each genre"),
+        ({"history": ["m"] * 10_001}, "history: expected at most 10000 entries, found"),
+        ({"videos": [3]}, "videos, entry 1: expected keys and values, found 3."),
+        ({"videos": [{}]}, "videos, entry 1.features: expected a value, found none."),
+        (
+            {"videos": [{"featres": {}}]},
+            "1: expected the keys features, uploader_prior, found 'featres'. Did you",
+        ),
         ({"visual": [1, 2]}, "expected 5 numbers, found 2"),
         ({"visual": [1e300, 0, 0, 0, 0]}, "32-bit"),
         ({"visual": ["1", 0, 0, 0, 0]}, "visual"),

@@ -64,6 +64,17 @@ def test_a_batch_puts_all_or_none_and_then_deletes(client):
 
 
 @pytest.mark.parametrize(
+    "value, words",
+    [
+        ({"b": 1}, "metadata.a: expected a text or True or False or a whole number or a number or a list, found {'b'"),
+        ([1, None], "metadata.a, entry 2: expected a text or True or False or a whole number or a number, found None."),
+    ],
+)
+def test_a_value_of_another_kind_is_told_all_kinds(client, value, words):
+    assert words in client.put("/v1/tracks/new", json={"features": FEATURES, "metadata": {"a": value}}).json()["detail"]
+
+
+@pytest.mark.parametrize(
     "form",
     [
         {},
