@@ -1,4 +1,4 @@
-"""The service beside a bare FastAPI route, uploads, a million tracks, and load with updates; each figure in one run.
+"""The service beside a bare FastAPI route, uploads, catalogues by size, and load with updates; each figure in one run.
 
     python benchmarks/serving.py [--short] [--parts speed,uploads,large,load] [--out build/serving]
 
@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,7 @@ from serving_load import Rate, free_port, queries, running, serve_command, stead
 from tabulate import tabulate
 
 CLIENTS, RATE = 16, 20.0
+_LITTLE = 100
 _BARE = Path(__file__).with_name("bare_route.py")
 
 
@@ -94,25 +95,26 @@ def uploads(out: Path, count: int) -> str:
     )
 
 
-def large(out: Path, tracks: int, dim: int, seconds: float) -> str:
-    """Start, memory and latency of a large catalogue."""
-    asked, empty = queries(dim, k=10), artefacts.large(out, 100, dim)
-    artefact, port = artefacts.large(out, tracks, dim), free_port()
-    with running(serve_command(empty, port), port, asked[0]) as server:
+def large(out: Path, sizes: Sequence[int], dim: int, seconds: float) -> str:
+    """Start, memory and latency of catalogues, a row each."""
+    asked, port = queries(dim, k=10), free_port()
+    with running(serve_command(artefacts.large(out, _LITTLE, dim), port), port, asked[0]) as server:
         little = server.memory()
-    with running(serve_command(artefact, port), port, asked[0]):
-        pass  # the first start fills the store
-    with running(serve_command(artefact, port), port, asked[0]) as server:
-        steady(server, asked, RATE, 2)
-        took = steady(server, asked, RATE, seconds)
-        much = server.memory()
-    size = tracks * dim * 4
-    return (
-        f"{tracks:,} tracks, {dim} dimensions: first answer {server.seconds:.1f} s after the start; "
-        f"{(much - little) / 1e6:.0f} MB beyond a server of 100 tracks, {(much - little) / size:.2f} times the "
-        f"vectors; "
-        f"at {RATE:g} requests a second p50 {np.percentile(took, 50):.1f} ms, p99 {np.percentile(took, 99):.1f} ms."
-    )
+    rows = []
+    for tracks in sizes:
+        command = serve_command(artefacts.large(out, tracks, dim), port)
+        with running(command, port, asked[0]):
+            pass  # the first start fills the store
+        with running(command, port, asked[0]) as server:
+            steady(server, asked, RATE, 2)
+            took = steady(server, asked, RATE, seconds)
+            more = server.memory() - little
+        row = [f"{tracks:,}", server.seconds, more / 1e6, more / (4 * tracks * dim), *np.percentile(took, [50, 99])]
+        rows.append(row)
+    names = ["tracks", "first answer, s", f"MB beyond {_LITTLE} tracks", "of the vectors", "p50 ms", "p99 ms"]
+    formats = ("", ".1f", ".0f", ".2f", ".1f", ".1f")
+    table = tabulate(rows, names, floatfmt=formats, tablefmt="github")
+    return f"{dim} dimensions, {RATE:g} requests a second for {seconds:g} s:\n{table}"
 
 
 def load(out: Path, tracks: int, dim: int, seconds: float) -> str:
@@ -139,20 +141,22 @@ def load(out: Path, tracks: int, dim: int, seconds: float) -> str:
 
 @click.command()
 @click.option("--parts", default="speed,uploads,large,load", show_default=True)
-@click.option("--short", is_flag=True, help="A minute in all, with a tenth of the large catalogue.")
+@click.option("--short", is_flag=True, help="A minute in all, without the last of the sizes.")
 @click.option("--tracks", default=100_000, show_default=True)
-@click.option("--large", "most", default=1_000_000, show_default=True)
+@click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Tracks of large, a row each.")
 @click.option("--dim", default=64, show_default=True)
 @click.option("--minutes", default=10.0, show_default=True, help="Of load with updates.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="build/serving", show_default=True)
-def main(parts: str, short: bool, tracks: int, most: int, dim: int, minutes: float, out: Path) -> None:
+def main(parts: str, short: bool, tracks: int, sizes: str, dim: int, minutes: float, out: Path) -> None:
     """Print each part's figures."""
     out.mkdir(parents=True, exist_ok=True)
     out = out.resolve()
     work: dict[str, Callable[[], str]] = {
         "speed": lambda: speed(out, tracks, dim, 5 if short else 20),
         "uploads": lambda: uploads(out, 5 if short else 20),
-        "large": lambda: large(out, most // 10 if short else most, dim, 5 if short else 30),
+        "large": lambda: large(
+            out, [int(part) for part in sizes.split(",")][: -1 if short else None], dim, 5 if short else 30
+        ),
         "load": lambda: load(out, tracks, dim, 15 if short else 60 * minutes),
     }
     click.echo(f"{psutil.cpu_count()} cores, load average {psutil.getloadavg()[0]:.1f} before the start\n")
