@@ -25,6 +25,7 @@ def format_audit(found: Mapping[str, Any]) -> str:
     ]
     if "priors" in found:
         parts += [_priors_table(found), _confounder_lines(found)]
+    parts.append(_estimates_lines(found))
     if found["genres"]:
         parts.append(_genre_table(found))
     if found["references"]:
@@ -37,12 +38,15 @@ def format_audit(found: Mapping[str, Any]) -> str:
 def _priors_table(found: Mapping[str, Any]) -> str:
     names = list(found["priors"][0]["recall"])
     majority = found["genres"] and found["genres"]["majority"]
-    headers = ["prior", "lists changed", "entries replaced", "uneven shift", *(f"recall {name}" for name in names)]
+    headers = ["prior", "lists changed", "entries replaced", "uneven shift", *map(_recall_of, names)]
+    estimated = "not_estimated" not in found["estimated"]
+    headers += ["do-recall (estimated)"] if estimated else []
     headers += ["majority share"] if found["genres"] else []
     lines = []
     for row in found["priors"]:
         cells = [row["prior"], *(f"{row[key]:.4g}" for key in ("lists_changed", "entries_replaced", "uneven_shift"))]
         cells += [f"{row['recall'][name]:.4f}" for name in names]
+        cells += [f"{row['do_recall'][0]:.4f}"] if estimated else []
         lines.append(cells + ([f"{row['genres'][majority]:.4f}"] if found["genres"] else []))
     note = "Rankings under each prior, against those under the training mean:"
     return f"{note}\n" + tabulate(lines, headers=headers, disable_numparse=True)
@@ -59,6 +63,24 @@ def _confounder_lines(found: Mapping[str, Any]) -> str:
         f"{explained['within_video']:.2%} of that between the music of a video.\n\n"
         "Monte Carlo estimate of P(k), total variance over the groups by batch size:\n"
         + tabulate(lines, headers=["batch", "measured", "expected", "deviation"], disable_numparse=True)
+    )
+
+
+def _recall_of(test: str) -> str:
+    return {"do": "do-recall (true)"}.get(test, f"recall {test} (observed)")
+
+
+def _estimates_lines(found: Mapping[str, Any]) -> str:
+    about = found["estimated"]
+    if "not_estimated" in about:
+        return f"Without the uploaders' habits, nothing is estimated: {about['not_estimated']}"
+    value, low, high = found["genres"]["do_recall"]
+    share, rows = about["chosen_majority_share"], about["effective_sample_size"]
+    recalls = ", ".join(f"{_recall_of(name)} {recall:.4f}" for name, recall in found["genres"]["recall"].items())
+    return (
+        f"Lists as the model ranks: do-recall@{found['k']} (estimated) {value:.4f}, 95 % interval {low:.4f} to "
+        f"{high:.4f}; {recalls}. Effective sample size {rows:.1f}; share of the largest genre among the chosen tracks: "
+        f"observed {share['observed']:.4f}, estimated without habit {share['estimated']:.4f}."
     )
 
 
@@ -105,7 +127,8 @@ def plot_audit(found: Mapping[str, Any]) -> str:
     for name, kl in found["teacher"].get("kl", {}).items():
         figures[f"KL(student || teacher) by dimension, {name}"] = _bars([go.Bar(name=f"KL {name}", y=kl)])
     lead = found["explanation"] if figures else "There is nothing to draw: no genres, no confounder, no teacher."
-    return figures_page(f"Audit of {found['model']} on {found['dataset']}", lead, figures)
+    title = f"Audit of {found['model']} on {found['dataset']}"
+    return figures_page(title, f"{lead} {_estimates_lines(found)}", figures)
 
 
 def _bars(bars: list[go.Bar]) -> go.Figure:

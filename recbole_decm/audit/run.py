@@ -14,13 +14,14 @@ from recbole_decm.audit import measures
 from recbole_decm.audit.agreement import kl_per_dimension, ranking_agreement
 from recbole_decm.audit.subject import Subject, load_subject
 from recbole_decm.config import registry
-from recbole_decm.errors import CheckpointError
+from recbole_decm.errors import CheckpointError, ConfigError, DataError
 from recbole_decm.metrics.genres import genre_shares, genre_totals, majority_genre
 from recbole_decm.metrics.ranking import top_lists
 from recbole_decm.model.backdoor import inference_priors
 from recbole_decm.model.towers import Posterior
 from recbole_decm.simulation.references import read_truth, top_by_match
 from recbole_decm.training import teacher
+from recbole_decm.training.beside import Weighed
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.evaluate import restored_config
 from recbole_decm.training.run import find_or_train_teacher
@@ -77,17 +78,36 @@ def audit(
         "backdoor": getattr(settings, "backdoor", None),
         **{key: getattr(settings, key) if subject.confounded else None for key in _ADJUSTMENT},
     }
+    progress("choices without habit")
+    weighed, found["estimated"] = _weighed(config, subject)
     progress("priors")
-    found |= _priors(subject, k) if subject.confounded else {"explanation": NO_CONFOUNDER, "rank_change_rate": 0.0}
+    unchanged = {"explanation": NO_CONFOUNDER, "rank_change_rate": 0.0}
+    found |= _priors(subject, k, weighed) if subject.confounded else unchanged
     progress("genres")
-    found["genres"] = _genres(subject, config, k)
+    found["genres"] = _genres(subject, config, k, weighed)
     found["references"] = _references(config)
     progress("teacher")
     found["teacher"] = _teacher(subject, config, k)
     return found
 
 
-def _priors(subject: Subject, k: int) -> dict[str, Any]:
+def _weighed(config: Any, subject: Subject) -> tuple[Weighed | None, dict[str, Any]]:
+    """The choices of the videos by a choice model, and what they say; None and ``not_estimated``, the reason."""
+    try:
+        weighed = Weighed(config, full=True)
+        if not np.array_equal(weighed.loader.users[: len(subject.videos)], subject.videos.numpy()):
+            return None, {"not_estimated": "not all of the videos have features, genres and preferences"}
+        return weighed, weighed.of_choices(len(subject.videos))
+    except (ConfigError, DataError) as error:
+        return None, {"not_estimated": str(error)}
+
+
+def _do_recall(weighed: Weighed | None, lists: np.ndarray) -> list[float] | None:
+    """Recall of lists of columns as it would be without habit, and its 95 % interval."""
+    return None if weighed is None else [float(part[-1]) for part in weighed.of_lists("dorecall", lists + 1)]
+
+
+def _priors(subject: Subject, k: int, weighed: Weighed | None) -> dict[str, Any]:
     """Rankings under each prior against those under the training mean, and what the confounder explains."""
     model = subject.model
     groups = len(model.prior_mean)
@@ -113,6 +133,7 @@ def _priors(subject: Subject, k: int) -> dict[str, Any]:
                 "entries_replaced": float(measures.replaced_share(lists, scores).mean()),
                 "uneven_shift": measures.uneven_shift(reference, scores),
                 "recall": subject.recall(top),
+                "do_recall": _do_recall(weighed, top),
                 "genres": _shares(subject, top),
             }
         )
@@ -146,7 +167,7 @@ def _shares(subject: Subject, lists: np.ndarray) -> list[float] | None:
     return genre_shares(genre_totals(lists, subject.membership)).tolist()
 
 
-def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
+def _genres(subject: Subject, config: Any, k: int, weighed: Weighed | None) -> dict[str, Any] | None:
     """Genre shares of what the model recommends, beside everything it can be compared with."""
     if subject.membership is None:
         return None
@@ -171,6 +192,7 @@ def _genres(subject: Subject, config: Any, k: int) -> dict[str, Any] | None:
         "majority": majority_genre(membership),
         "shares": shares,
         "recall": subject.recall(lists),
+        "do_recall": _do_recall(weighed, lists),
     }
 
 

@@ -65,12 +65,9 @@ GROUPED = Idle(
     lambda config, value: "RS" not in (config["eval_args"]["split"] or {}),
     "LS and TS split within a video, LGO by group",
 )
-NO_TEACHER = Idle(
-    lambda config, value: not getattr(config.model_class, "takes_teacher", False), "the model has no teacher"
-)
 NOTHING_CACHED = Idle(
-    lambda config, value: config["teacher"] != "auto" and config["protocol"] != "auto",
-    "no teacher is trained, and no protocol is chosen",
+    lambda config, value: "auto" not in (config["teacher"], config["protocol"]) and not config.needs.choices,
+    "no teacher is trained, no protocol is chosen, and no metric is estimated",
 )
 NO_PRIOR = Idle(lambda config, value: not config.needs.prior, "neither the model nor a metric uses uploader priors")
 MODEL_WITHOUT_PRIOR = Idle(
@@ -110,7 +107,7 @@ EFFECTS: dict[str, Effect] = {
     "data_path": Effect(DATA),
     "checkpoint_dir": Effect(FILES),
     "checkpoint": Effect(TRAINING),
-    "teacher_dir": Effect(FILES, (NO_TEACHER, NOTHING_CACHED)),
+    "teacher_dir": Effect(FILES, (NOTHING_CACHED,)),
     "result_file": Effect(FILES),
     "save_dataset": _never_read(NO_PICKLES),
     "dataset_save_path": _never_read(NO_PICKLES),

@@ -185,7 +185,8 @@ class OverallKeys(TypedDict, total=False):
         File | None,
         Field(
             description=(
-                "The folder of cached teachers, which several runs may share; ~ is teachers below checkpoint_dir."
+                "The folder of cached teachers and choice models, which several runs may share; ~ is teachers below "
+                "checkpoint_dir, and keeps no choice model."
             )
         ),
     ]

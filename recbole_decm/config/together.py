@@ -8,7 +8,7 @@ from recbole.utils import InputType
 
 from recbole_decm.data.splits import Folding
 from recbole_decm.errors import ConfigError
-from recbole_decm.estimation.lists import METRICS as ESTIMATED
+from recbole_decm.estimation.lists import estimated
 
 _NOT_HERE = {
     "transform": "it changes the item sequences of sequential models, which do not run here",
@@ -76,7 +76,7 @@ def _refuse_folds(values: dict[str, Any]) -> None:
 def _refuse_estimates(values: dict[str, Any]) -> None:
     """Refuse metrics that are estimated without the uploaders' habits where they are not identified."""
     names = [values["metrics"]] if isinstance(values["metrics"], str) else values["metrics"]
-    asked = [str(name) for name in names if str(name).lower() in ESTIMATED]
+    asked = [str(name) for name in names if estimated(str(name))]
     if not asked:
         return
     if values["uploader_prior"] == "train":
@@ -86,8 +86,10 @@ def _refuse_estimates(values: dict[str, Any]) -> None:
             "chosen without the habit: the preference has to be measured outside the choices (docs/estimation.md)."
         )
     mode = values["eval_args"].get("mode")
-    modes = set(mode.values()) if isinstance(mode, dict) else {mode}
-    if modes != {"full"}:
+    modes = dict(mode) if isinstance(mode, dict) else {"valid": mode, "test": mode}
+    if not estimated(str(values["valid_metric"])):
+        modes.pop("valid", None)  # validation then goes without them
+    if set(modes.values()) != {"full"}:
         raise ConfigError(
             f"metrics: expected eval_args.mode: full beside {', '.join(asked)}, found {mode}. Candidates are drawn "
             "around the track that was chosen, so their lists say nothing of other choices."

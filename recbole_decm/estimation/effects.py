@@ -12,6 +12,7 @@ BOOTSTRAPS = 200
 LEVEL = 0.95
 FEWEST_EFFECTIVE = 30.0
 SMALLEST_SHARE = 0.05
+_ELSE = "Give more rows, or do without DoRecall, DoNDCG and DoMRR."
 
 
 class Estimate(NamedTuple):
@@ -85,12 +86,24 @@ def require_overlap(weight: np.ndarray, overlap: np.ndarray, what: str) -> float
     Raises:
         DataError: fewer than :data:`FEWEST_EFFECTIVE` effective rows, or less than :data:`SMALLEST_SHARE` of the rows.
     """
-    found = effective_sample_size(weight * overlap)
-    needed = max(FEWEST_EFFECTIVE, SMALLEST_SHARE * len(weight))
+    found, count = effective_sample_size(weight * overlap), len(weight)
+    needed = max(FEWEST_EFFECTIVE, SMALLEST_SHARE * count)
     if not found >= needed:
         raise DataError(
-            f"{what}: expected an effective sample of at least {needed:.0f} of its {len(weight)} choices, found "
-            f"{found:.1f}: too few uploaders choose against their habit to tell what would be chosen without it. Give "
-            "more rows, or leave DoRecall, DoNDCG and DoMRR out of metrics."
+            f"{what}: expected an effective sample of at least {needed:.0f} of its {count} choices, found "
+            f"{found:.1f}: too few uploaders choose against their habit to tell what would be chosen without it. "
+            + _ELSE
         )
     return found
+
+
+def require_rows(count: int, what: str) -> None:
+    """Refuse rows of which :func:`require_overlap` cannot find enough, before a choice model is fitted.
+
+    Raises:
+        DataError: fewer than :data:`FEWEST_EFFECTIVE`.
+    """
+    if count < FEWEST_EFFECTIVE:
+        raise DataError(
+            f"{what}: expected an effective sample of at least {FEWEST_EFFECTIVE:.0f} choices, found {count}. {_ELSE}"
+        )

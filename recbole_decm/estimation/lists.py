@@ -17,6 +17,15 @@ METRICS = tuple(_RANKS)
 """Names of the estimated metrics: recall, gain and reciprocal rank of each chosen track, a ranking task of its own."""
 
 
+def estimated(metric: str) -> bool:
+    """Whether a metric, with or without its cut-off, is one of :data:`METRICS`.
+
+    >>> estimated("DoRecall@10"), estimated("recall@10")
+    (True, False)
+    """
+    return metric.partition("@")[0].lower() in METRICS
+
+
 def estimate_of_lists(metric: str, hits: np.ndarray, chances: np.ndarray, seed: int = 0) -> Estimate:
     """A metric of lists as it would be without the uploaders' habits, at every cut-off, with its interval.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,19 @@ class ChoiceModel:
     mixing: Mixing
     penalty: float
     plain_strength: float
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What :meth:`of_arrays` makes the same model of."""
+        mixing = self.mixing
+        numbers = (mixing.scale, mixing.unseen, mixing.strength, mixing.deviation, self.penalty, self.plain_strength)
+        return {"matrix": self.matrix, "spread": mixing.spread, "numbers": np.array(numbers)}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> ChoiceModel:
+        """From :meth:`arrays`, such as a file of them."""
+        scale, unseen, strength, deviation, penalty, plain = arrays["numbers"].tolist()
+        mixing = Mixing(scale, unseen, strength, arrays["spread"], deviation)
+        return cls(arrays["matrix"], mixing, penalty, plain)
 
 
 def fit_choice_model(choices: Choices, tracks: Tracks, seed: int = 0) -> ChoiceModel:

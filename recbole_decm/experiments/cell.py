@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.estimation.lists import estimated
 from recbole_decm.experiments import per_video
 from recbole_decm.io.write import replacing, write_text
+from recbole_decm.training.beside import estimates_beside
 from recbole_decm.training.provenance import versions
 from recbole_decm.training.run import Trained, end_run, evaluations, fit, start_run
 
 
-def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | str, tested: bool = True) -> None:
+def run_cell(
+    model: str, dataset: str, values: dict, note: dict, folder: Path | str, tested: bool = True, beside: bool = False
+) -> None:
     """Train and test; write ``cell.json``, ``videos.npz`` and ``curves.json`` into ``folder``.
 
     Args:
@@ -24,11 +28,12 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         values: config values.
         note: what ``cell.json`` says beside the results: labels, hashes, overlay, factors.
         tested: False to train alone, without a look at test data and without a checkpoint.
+        beside: estimate metrics without habit beside the run; data that do not identify them fail no cell.
     """
     folder = Path(folder)
     config = DecCMConfig(model, dataset, config_dict=values)
     start_run(config)
-    trained = fit(config, saved=tested)
+    trained = fit(_without_estimates(config) if beside else config, saved=tested)
     collector = trained.trainer.eval_collector
     collector.keep(*per_video.RESOURCES)
     clusters = per_video.clusters_of(trained.splits.dataset) if tested else {}
@@ -42,22 +47,35 @@ def run_cell(model: str, dataset: str, values: dict, note: dict, folder: Path | 
         arrays |= {f"{name}/{kind}": numbers[loader.users] for kind, numbers in clusters.items()}
         arrays |= {f"{name}/{key}": row for key, row in per_video.metrics_by_video(config, collector.kept).items()}
     end_run(trained, metrics, saved=tested)
+    cost = _cost(trained)
+    estimates = dict(trained.estimates)
+    test = trained.splits.test
+    if beside and not estimates and test is not None and "test" in lists:
+        estimates = estimates_beside(config, test, lists["test"])
+        metrics["test"] |= estimates.pop("metrics", {})
     content = {
         **note,
         "status": "done",
         "error": None,
         "metrics": {"valid": trained.valid_result or {}, **metrics},
         **({"cold_warm": trained.cold_warm} if trained.cold_warm else {}),
-        **trained.estimates,
+        **estimates,
         **_lists_hold(trained, lists),
-        **_cost(trained),
-        "config": trained.values,
+        **cost,
+        "config": trained.values | {"metrics": list(config["metrics"])},
     }
     curves = {"losses": _columns(trained.trainer.epoch_terms), "valid": _columns(trained.trainer.validations)}
     with replacing(folder / "videos.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     write_text(folder / "curves.json", json.dumps(curves) + "\n")
     write_text(folder / "cell.json", json.dumps(content, indent=2) + "\n")
+
+
+def _without_estimates(config: DecCMConfig) -> DecCMConfig:
+    """The config with observed metrics alone, unless an estimated one chooses the epoch."""
+    observed = [name for name in config["metrics"] if not estimated(name)]
+    same = estimated(config["valid_metric"]) or len(observed) == len(config["metrics"])
+    return config if same else config.again(metrics=observed)
 
 
 def _lists_hold(trained: Trained, lists: dict[str, np.ndarray]) -> dict[str, Any]:

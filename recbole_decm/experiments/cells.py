@@ -107,12 +107,14 @@ class ResolvedCell:
         overlay = {**overlay_of(cell.model), **self.found}
         return {**labels, **self.hashes, "overlay": overlay, "factors": read_simulation_record(yaml)}
 
-    def job(self, folder: Path, note: dict[str, Any], tested: bool = True, **values: Any) -> dict[str, Any]:
+    def job(
+        self, folder: Path, note: dict[str, Any], tested: bool = True, beside: bool = False, **values: Any
+    ) -> dict[str, Any]:
         """The run of the cell as a job of :mod:`.jobs`.
 
         Args:
             folder: where results go; note: what ``cell.json`` says beside them.
-            tested: False to train alone.
+            tested: False to train alone; beside: estimate metrics without habit beside the run.
             values: above those of the cell.
         """
         kwargs: dict[str, Any] = {
@@ -120,7 +122,7 @@ class ResolvedCell:
             "dataset": self.cell.dataset,
             "values": {**self.values, **values},
         }
-        kwargs |= {"note": note, "folder": str(folder), "tested": tested}
+        kwargs |= {"note": note, "folder": str(folder), "tested": tested, "beside": beside}
         return {"call": "recbole_decm.experiments.cell:run_cell", "kwargs": kwargs}
 
 

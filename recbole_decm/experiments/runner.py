@@ -211,7 +211,7 @@ class Run:
 
     def _task(self, cell: ResolvedCell) -> Task:
         place = self.out / folder.RUNNING / cell.cell.key
-        job = cell.job(place, cell.note(), checkpoint_dir=str(place / "checkpoints"))
+        job = cell.job(place, cell.note(), beside=True, checkpoint_dir=str(place / "checkpoints"))
         return Task(cell.cell.title, place, job, lambda error: self._ended(cell, place, error))
 
     def _ended(self, cell: ResolvedCell, place: Path, error: str | None) -> None:
@@ -222,8 +222,9 @@ class Run:
             self.outcome.done += 1
             content = folder.read_cell(self.out, key) or {}
             metric, test = self.specification.main_metric, self.specification.main_test
-            value, seconds = content["metrics"][test][metric], sum(content["seconds"].values())
-            self.progress.say(f"{name}: {test} {metric} {value:.4f}, {seconds:.0f} s")
+            value, seconds = content["metrics"][test].get(metric), sum(content["seconds"].values())
+            found = f"{test} {metric} {value:.4f}" if value is not None else content["not_estimated"]
+            self.progress.say(f"{name}: {found}, {seconds:.0f} s")
         else:
             self.outcome.failed[name] = error
             log = self.out / "cells" / key / "log.txt"

@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from recbole_decm.estimation.lists import estimated
 from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.report import figures, list_figures
+from recbole_decm.report.estimates import estimates_of
 from recbole_decm.report.html import figures_json, render, script_safe
 from recbole_decm.report.look import Figure, shown
 from recbole_decm.report.options import ReportOptions
@@ -53,6 +55,8 @@ def render_page(
         table=table,
         pieces=[(columns, _places(columns)) for columns in parts_of(table, width=PAGE_COLUMNS)],
         sections=sections,
+        estimates=estimates_of(results, options.metric),
+        estimated=estimated,
         findings=_findings(findings(of_reference, options.metric, references), tests),
         verdicts=VERDICTS,
         pairs=pairs.to_dict("records"),

@@ -34,7 +34,8 @@ class Results:
         specification: the specification as text, empty where there is none.
         cells: one row per cell, by its key: ``model``, ``class``, ``dataset``, ``seed``, ``status``, ``error``; with
             folds ``folds``, ``fold``, ``fold_seed``; metrics as ``test:ndcg@10``, those of cold and warm tracks as
-            ``cold:test:ndcg@10``; ``seconds:train``, ``seconds``, ``popularity:lists``, ``factor:confounding``, hashes,
+            ``cold:test:ndcg@10``, ends of intervals as ``low:dorecall@10``; ``seconds:train``, ``seconds``,
+            ``not_estimated``, ``popularity:lists``, ``factor:confounding``, hashes,
             ``peak_memory_mb``, ``epochs``; ``genres``, ``versions`` and ``overlay`` as they are in ``cell.json``.
         superseded: keys of older cells of the same model, data set, seed and fold, which are left out of ``cells``.
         unfinished: keys of folders that hold no ``cell.json`` yet.
@@ -148,12 +149,25 @@ def row_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     row |= {key: cell.get(key) for key in ("peak_memory_mb", "epochs", "train_pairs")}
     row |= {key: cell.get(key) for key in ("config_hash", "data_hash", "code_hash")}
     row |= {f"version:{name}": version for name, version in part("versions").items()}
+    row |= _estimates(cell)
     row |= {f"popularity:{name}": mean for name, mean in part("popularity").items()}
     row |= {
         f"genre_lists:{name}": share
         for name, share in zip(genres.get("names", []), genres.get("lists", []), strict=False)
     }
     return row | {f"factor:{name}": value for name, value in part("factors").items()}
+
+
+def _estimates(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cell says beside its estimated metrics, or why it has none; empty where nothing was to be estimated."""
+    row = {
+        f"{end}:{metric}": value
+        for metric, interval in (cell.get("intervals") or {}).items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
+    if share := cell.get("chosen_majority_share"):
+        row |= {f"chosen_majority_share:{name}": share[name] for name in ("observed", "estimated")}
+    return row | {key: cell[key] for key in ("effective_sample_size", "not_estimated") if key in cell}
 
 
 def run_of(row: Mapping[str, Any] | pd.Series) -> Run:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from recbole_decm.estimation.lists import estimated
 from recbole_decm.metrics.names import metric_title, smaller_is_better
 from recbole_decm.metrics.paired import ALPHA
 from recbole_decm.report.results import Results
@@ -157,6 +158,8 @@ def _note(
         parts.append(
             "Cold: pairs whose track has no training pair; warm: the others. Parts of a test set are not tested."
         )
+    if guessed := sorted({metric_title(column.metric) for _, column in entries if estimated(column.metric)}):
+        parts.append(f"Estimated without the uploaders' habits from observed choices: {', '.join(guessed)}.")
     if compared["holm_videos"].notna().any():
         against = f"than {baseline}" if baseline else "than the best of the column"
         over = "all comparisons with it" if baseline else "all pairs of models"

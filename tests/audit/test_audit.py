@@ -60,6 +60,13 @@ def test_other_fusions_change_rankings(simulated, backdoor, fusion):
     assert rows["uniform"]["genres"] == pytest.approx(found["genres"]["shares"]["recommended"])
     assert found["genres"]["shares"]["recommended"][0] == pytest.approx(test["majorityshare@10"], abs=1e-6)
     assert "adds the same number" not in found["explanation"]
+    value, low, high = found["genres"]["do_recall"]
+    assert rows["uniform"]["do_recall"] == [value, low, high] and low < value < high
+    about = found["estimated"]
+    assert about["chosen_majority_share"]["observed"] > about["chosen_majority_share"]["estimated"]
+    assert abs(value - found["genres"]["recall"]["do"]) < 0.15 and 30 < about["effective_sample_size"] < 150
+    shown = format_audit(found)
+    assert "do-recall (true)" in shown and f"do-recall@10 (estimated) {value:.4f}" in shown
     if fusion == "genre":  # a preference for one genre alone brings its music up
         shares = [row["genres"][g] - rows["mean"]["genres"][g] for g, row in enumerate(found["priors"][2:8])]
         assert min(shares) > 0
@@ -110,6 +117,8 @@ def test_the_command_writes_its_report(simulated, capsys):
     shown = capsys.readouterr().out
     found = json.loads(Path("report/audit.json").read_text())
     assert found["k"] == 5 and found["videos"] == 50
+    assert "the first 50 videos: expected an effective sample" in found["estimated"]["not_estimated"]
+    assert "nothing is estimated: the first 50 videos" in shown
     assert "uploader's own" in shown and "Oracle (true match)" in shown and "genre shares" in shown
     page = Path("report/audit.html").read_text()
     assert "Rank changes against the training mean" in page and 'src="http' not in page

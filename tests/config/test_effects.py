@@ -288,7 +288,6 @@ WITHOUT: dict[str, tuple] = {
     effects.READY_MADE.why: ("BPR", MADE),
     effects.FOLDED.why: ("BPR", {"eval_args": {"split": {"LGO": "owner", "folds": 3}}}),
     effects.GROUPED.why: ("BPR", {"eval_args": {"split": {"LS": "valid_and_test"}}}),
-    effects.NO_TEACHER.why: ("BPR", {}),
     effects.NOTHING_CACHED.why: ("DecCM", {}),
     effects.NO_VALIDATION.why: ("BPR", {"eval_step": 0}),
     effects.NO_PRIOR.why: ("BPR", {"uploader_prior": "train"}),

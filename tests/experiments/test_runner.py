@@ -30,6 +30,7 @@ from recbole_decm.experiments.spec import read_specification
 from recbole_decm.io.shipped import PACKAGE, shipped
 from recbole_decm.report.options import ReportOptions
 from recbole_decm.report.report import write_report
+from recbole_decm.training import estimates as training_estimates
 
 FAST = {"epochs": 2, "train_batch_size": 64, "topk": [1, 10]}
 TAUGHT = FAST | {"teacher_config": {"epochs": 1, "train_batch_size": 64}}
@@ -90,6 +91,28 @@ def test_a_run_writes_what_the_report_reads(data, started):
         "specification.yaml",
         "teachers",
     ]
+
+
+def test_estimates_stand_beside_the_run_or_say_why_not(tmp_path, started, monkeypatch):
+    world = {"videos": 800, "music": 20, "confounding": 1.0, "visual_dim": 16, "acoustic_dim": 8}
+    write_planted(tmp_path / "data", videos=120, music=12)
+    datasets = [{"world": {"simulate": world}}, {"few": {"dataset": "planted", "data_path": str(tmp_path / "data")}}]
+    values = {"datasets": datasets, "models": ["Pop", "Ridge"], "metrics": ["NDCG", "DoRecall", "Recall"]}
+    fits, whole = [], training_estimates.fit_choice_model
+    monkeypatch.setattr(training_estimates, "fit_choice_model", lambda *given: (fits.append(1), whole(*given))[1])
+    outcome = runner.run_benchmark(specification(tmp_path, **values), OUT)
+    assert not outcome.failed and len(fits) == 1  # one for all models of a data set
+    rows = table().set_index(["dataset", "model"])
+    known, few = rows.loc["world"], rows.loc["few"]
+    assert (known["low:dorecall@10"] < known["test:dorecall@10"]).all() and known["test:dondcg@10"].notna().all()
+    assert (known["effective_sample_size"] > 30).all() and known["not_estimated"].isna().all()
+    assert known["chosen_majority_share:estimated"].nunique() == 1
+    assert few["test:dorecall@10"].isna().all() and few["not_estimated"].str.contains("at least 30 choices").all()
+    cell = json.loads(next(OUT.glob("cells/*few*/cell.json")).read_text())
+    assert cell["config"]["metrics"] == ["NDCG", "DoRecall", "Recall"] and "test:recall@10" in rows
+    write_report(OUT, ReportOptions(metric="recall@10"))
+    page = (OUT / "report.html").read_text()
+    assert "Not estimated for Pop, Ridge:" in page and "Effective sample size of the weights" in page
 
 
 def test_what_is_finished_is_not_run_again_unless_something_changed(data, started, monkeypatch):

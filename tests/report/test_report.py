@@ -15,6 +15,7 @@ from helpers.benchmark_folder import write_benchmark, write_cell
 from recbole_decm.cli.main import main
 from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.report import figures, list_figures, report
+from recbole_decm.report.estimates import estimates_of
 from recbole_decm.report.list_figures import pareto_front
 from recbole_decm.report.options import ReportOptions
 from recbole_decm.report.report import write_report
@@ -103,6 +104,34 @@ def test_genre_shares_are_measured_against_the_truth_or_the_catalogue(shared, tm
     assert "distance to the catalogue" in figure.caption
 
 
+def test_estimates_are_told_from_observed_and_true_metrics(tmp_path):
+    write_benchmark(tmp_path, {"a": 0.1, "b": 0.0}, seeds=(1, 2), videos=20, tests=("test", "test_do"))
+    for path in tmp_path.glob("cells/*/cell.json"):
+        cell = json.loads(path.read_text())
+        if cell["model"] == "a":
+            value = 0.2 + 0.02 * cell["seed"]
+            cell["metrics"]["test"]["dondcg@10"] = value
+            cell["intervals"] = {"dondcg@10": [value - 0.1, value + 0.1]}
+            cell["effective_sample_size"] = 40.0 + cell["seed"]
+            cell["chosen_majority_share"] = {"observed": 0.5, "estimated": 0.3, "interval": [0.2, 0.4]}
+        else:
+            cell["not_estimated"] = "too few <rows>"
+        path.write_text(json.dumps(cell))
+    results = load_results(tmp_path)
+    (found,) = estimates_of(results, "ndcg@10")
+    (row,) = found["rows"]
+    done = results.done[results.done["model"] == "a"]
+    assert [row[key] for key in ("estimated", "low", "high")] == pytest.approx([0.23, 0.13, 0.33])
+    assert row["observed"] == done["test:ndcg@10"].mean() and row["true"] == done["test_do:ndcg@10"].mean()
+    assert (found["effective_sample_size"], found["share_observed"], found["share_estimated"]) == (41.5, 0.5, 0.3)
+    assert found["reasons"] == [("too few <rows>", ["b"])]
+    write_report(tmp_path, ReportOptions())
+    page = (tmp_path / "report.html").read_text()
+    assert "Not estimated for b: too few &lt;rows&gt;" in page and "0.1300 to 0.3300" in page
+    note = "Estimated without the uploaders' habits from observed choices: DoNDCG@10."
+    assert note in (tmp_path / "table.md").read_text() and "<small>estimated</small>" in page
+
+
 def test_factors_are_varied_one_at_a_time():
     rows = [(c, 0.0) for c in (0.0, 1.0, 2.0)] + [(1.0, s) for s in (0.5, 1.0)] + [(None, None)]
     cells = pd.DataFrame(rows, columns=["factor:confounding", "factor:style"])
@@ -183,7 +212,7 @@ def test_only_failures(tmp_path):
     write_cell(tmp_path, "a", "sim", 1, {}, status="failed", error="RuntimeError: it broke", metrics={})
     write_report(tmp_path, ReportOptions(metric="recall@20"))
     page = (tmp_path / "report.html").read_text()
-    assert "RuntimeError: it broke" in page and page.count("Left out:") == 4
+    assert "RuntimeError: it broke" in page and page.count("Left out:") == 5
     assert "No cell has finished, so there is nothing to compare." in page
     assert embedded(page, "figures") == {} and "No cell has finished." in (tmp_path / "table.md").read_text()
 

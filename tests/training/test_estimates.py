@@ -13,12 +13,16 @@ from recbole.evaluator import Evaluator
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import prepare_data
 from recbole_decm.errors import ConfigError, DataError
+from recbole_decm.estimation import effects
 from recbole_decm.io.atomic import read_columns, write_atomic
 from recbole_decm.simulation.causal import SimulationConfig, simulate
 from recbole_decm.simulation.files import write_simulation
+from recbole_decm.training import estimates as training_estimates
+from recbole_decm.training.beside import estimates_beside
 from recbole_decm.training.collector import MatchingCollector
 from recbole_decm.training.estimates import estimates, weigh_choices
 from recbole_decm.training.evaluate import evaluate
+from recbole_decm.training.run import evaluations, fit
 
 METRICS = {"metrics": ["Recall", "DoRecall", "DoNDCG", "DoMRR"], "topk": [1, 5], "valid_metric": "Recall@5"}
 
@@ -95,5 +99,57 @@ def test_one_preference_for_all_is_refused_before_training(own_planted):
 
 
 def test_a_test_split_of_a_few_rows_is_refused(own_planted):
-    with pytest.raises(DataError, match="split valid: expected an effective sample"):
+    with pytest.raises(DataError, match="split test: expected an effective sample of at least 30 choices, found 18"):
         run_quick("BPR", own_planted, **METRICS)
+
+
+def test_validation_that_cannot_be_weighed_stops_a_run_only_where_it_chooses_the_epoch(confounded, monkeypatch, caplog):
+    whole = effects.require_overlap
+    monkeypatch.setattr(training_estimates, "require_overlap", lambda *given: whole(*refused_if_valid(*given)))
+    found = run_quick("Ridge", confounded, "world", **METRICS)
+    assert "dorecall@5" in found["test_result"] and "dorecall@5" not in found["best_valid_result"]
+    assert "split valid: expected an effective sample" in caplog.text and "Validation goes without" in caplog.text
+    with pytest.raises(DataError, match="split valid: expected an effective sample"):
+        run_quick("Ridge", confounded, "world", **METRICS | {"valid_metric": "DoRecall@5"})
+    drawn = {"eval_args": {"mode": {"valid": "uni10", "test": "full"}}}
+    found = run_quick("Ridge", confounded, "world", **METRICS, **drawn)
+    assert "dorecall@5" in found["test_result"] and "dorecall@5" not in found["best_valid_result"]
+    with pytest.raises(ConfigError, match=r"expected eval_args\.mode: full"):
+        run_quick("Ridge", confounded, "world", **METRICS | {"valid_metric": "DoRecall@5"}, **drawn)
+
+
+def refused_if_valid(weight, overlap, what):
+    weight = weight.copy()
+    weight[:2] *= 1e6 if "valid" in what else 1
+    return weight, overlap, what
+
+
+def test_estimates_beside_a_run_are_those_of_a_run_that_asks_for_them(confounded, tmp_path, monkeypatch):
+    values = {"topk": [1, 5], "valid_metric": "Recall@5", "teacher_dir": str(tmp_path / "kept")}
+    trained = fit(make_config("Ridge", confounded, "world", metrics=["Recall", "MRR"], **values), saved=False)
+    asked = run_quick("Ridge", confounded, "world", metrics=["Recall", "DoRecall", "DoMRR"], **values)
+    monkeypatch.setattr(training_estimates, "fit_choice_model", None)  # the one that was kept is taken
+    for name, loader, _ in evaluations(trained, saved=False):
+        lists = trained.trainer.eval_collector.kept.get("rec.items").numpy()
+        if name == "test":
+            beside = estimates_beside(trained.config, loader, lists)
+    expected = {key: value for key, value in asked["test_result"].items() if key.startswith("do")}
+    assert beside.pop("metrics") == pytest.approx(expected, abs=1e-5)
+    assert beside == {name: asked[name] for name in beside} and beside["chosen_majority_share"]["estimated"] > 0
+    assert len(list((tmp_path / "kept").glob("*.choices.npz"))) == 1
+    assert estimates_beside(trained.config.again(metrics=["Hit"], valid_metric="Hit@5"), loader, lists) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"uploader_prior": "train"}, "expected uploader_prior: read beside DoRecall"),
+        ({"eval_args": {"mode": "uni10"}}, "expected eval_args.mode: full"),
+        ({"PRIOR_FIELD": "nothing"}, "expected a field 'nothing:float_seq'"),
+        ({}, "expected an effective sample of at least 30 choices, found 18"),
+    ],
+)
+def test_what_cannot_be_estimated_beside_a_run_is_said_in_one_line(own_planted, values, why):
+    config = make_config("Pop", own_planted, metrics=["Recall", "NDCG"], **values)
+    found = estimates_beside(config, prepare_data(config, DecCMDataset(config)).test, np.ones((18, 10), dtype=int))
+    assert list(found) == ["not_estimated"] and why in found["not_estimated"] and "\n" not in found["not_estimated"]
