@@ -1,6 +1,6 @@
 """The service beside a bare FastAPI route, uploads, catalogues by size, and load with updates; each figure in one run.
 
-    python benchmarks/serving.py [--short] [--parts speed,uploads,large,load] [--out build/serving]
+    python benchmarks/serving.py [--short] [--parts speed,uploads,large,load] [--cornac PYTHON]
 
 The load comes from the same machine. Nothing else should run. What is built in --out is used again.
 """
@@ -14,59 +14,65 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 import numpy as np
 import psutil
 import serving_artefacts as artefacts
-from serving_load import Rate, free_port, queries, running, serve_command, steady, under_load, wrk
+from serving_load import Rate, Watched, free_port, queries, running, serve_command, steady, under_load, wrk
 from tabulate import tabulate
 
-CLIENTS, RATE = 16, 20.0
+from recbole_decm.serving.api.window import MOST_LISTS
+
+CLIENTS, RATE, MOST_GROWTH = 16, 20.0, 0.05
 _LITTLE = 100
-_BARE = Path(__file__).with_name("bare_route.py")
+_BARE, _CORNAC = (Path(__file__).with_name(f"{name}_route.py") for name in ("bare", "cornac"))
 
 
-def speed(out: Path, tracks: int, dim: int, seconds: int, rounds: int = 2) -> str:
-    """Requests a second and percentiles, both servers by turns while both are up."""
+def speed(out: Path, tracks: int, dim: int, seconds: int, cornac: str | None = None, rounds: int = 2) -> str:
+    """Requests a second and percentiles, all servers by turns while all are up.
+
+    Args:
+        cornac: a Python that has cornac and flask; None to leave it out.
+    """
     if shutil.which("wrk") is None:
         return "Skipped: wrk is not installed (apt-get install wrk)."
-    artefact = artefacts.large(out, tracks, dim)
-    asked = queries(dim, k=10)
-    names, ports = ("recbole-decm serve", "a bare FastAPI route"), (free_port(), free_port())
-    found: dict[str, list[Rate]] = {name: [] for name in names}
-    commands = serve_command(artefact, ports[0]), [sys.executable, str(_BARE), str(tracks), str(dim), str(ports[1])]
+    ports, forms = [free_port() for _ in range(3)], queries(dim, k=10)
+    servers: dict[str, tuple[list[str], Sequence[dict | str]]] = {
+        "recbole-decm serve": (serve_command(artefacts.large(out, tracks, dim), ports[0]), forms),
+        "a bare FastAPI route": ([sys.executable, str(_BARE), str(tracks), str(dim), str(ports[1])], forms),
+    }
+    if cornac is not None:
+        command = [cornac, str(_CORNAC), str(tracks), str(dim), str(ports[2]), str(out)]
+        servers["Cornac's REST serving"] = command, [f"/recommend?uid=u{user}&k=10" for user in range(64)]
+    found: dict[str, list[Rate]] = {name: [] for name in servers}
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(running(command, port, asked[0])) for command, port in zip(commands, ports, strict=True)
+        up = [
+            (name, stack.enter_context(running(command, port, asked[0])), asked)
+            for (name, (command, asked)), port in zip(servers.items(), ports, strict=False)
         ]
         for _ in range(rounds):
-            for name, server in zip(names, servers, strict=True):
+            for name, server, asked in up:
                 wrk(server, asked, CLIENTS, 2, out)
                 found[name].append(wrk(server, asked, CLIENTS, seconds, out))
     best = {name: Rate(*np.mean(rates, axis=0).tolist()) for name, rates in found.items()}
-    rows = [[name, *rate] for name, rate in best.items()]
-    one, other = best.values()
+    one, other = list(best.values())[:2]
     lines = [
         f"{tracks:,} tracks, {dim} dimensions, k = 10, {CLIENTS} clients, {rounds} turns of {seconds} s each:",
         tabulate(
-            rows,
+            [[name, *rate] for name, rate in best.items()],
             ["", "requests/s", "p50 ms", "p99 ms", "CPU ms a request", "not 200"],
             floatfmt=("", ".0f", ".1f", ".1f", ".2f", ".0f"),
             tablefmt="github",
         ),
-        f"{one.per_second / other.per_second:.2f} times the requests a second, {one.p99 / other.p99:.2f} of the p99.",
-        _cornac(),
+        f"{one.per_second / other.per_second:.2f} times the requests a second of the route, "
+        f"{one.p99 / other.p99:.2f} of its p99.",
+        "Cornac knows users of its training data by their ids, and takes no features."
+        if cornac
+        else "Cornac's REST serving: skipped; --cornac names a Python that has cornac and flask.",
     ]
     return "\n".join(lines)
-
-
-def _cornac() -> str:
-    if find_spec("cornac") is None:
-        return "Cornac's REST serving: skipped, cornac is not installed."
-    return "Cornac's REST serving knows users of its training data by their ids and takes no features: not compared."
 
 
 def uploads(out: Path, count: int) -> str:
@@ -125,16 +131,28 @@ def load(out: Path, tracks: int, dim: int, seconds: float) -> str:
     asked = queries(dim, k=10)
     with running(serve_command(artefact, port, "--store", f"sqlite:///{copy}"), port, asked[0]) as server:
         track = {"acoustic": asked[0]["videos"][0]["features"]["visual"]}
-        under_load(server, asked, track, min(20.0, seconds / 4))  # what fills once: caches, the window of the gauges
+        filled = 0
+        while filled < MOST_LISTS:  # what fills once: caches, the window of the gauges
+            filled += under_load(server, asked, track, 5.0).requests
         found = under_load(server, asked, track, seconds)
+    return verdict(found, seconds)
+
+
+def verdict(found: Watched, seconds: float) -> str:
+    """What load with updates has shown.
+
+    Raises:
+        ClickException: a request failed, an answer missed a change that was acknowledged a second before, memory grew
+            by :data:`MOST_GROWTH`, or nothing was changed.
+    """
     part = max(1, len(found.memory) // 10)
     growth = np.mean(found.memory[-part:]) / np.mean(found.memory[:part]) - 1
     line = (
         f"{seconds / 60:.1f} minutes: {found.requests:,} lists and {len(found.delays):,} changes, "
         f"{len(found.errors)} errors; "
-        f"a change shows after {max(found.delays):.3f} s at most; memory grew by {growth:.1%}."
+        f"a change shows after {max(found.delays, default=np.nan):.3f} s at most; memory grew by {growth:.1%}."
     )
-    if found.errors or growth >= 0.05:
+    if found.errors or growth >= MOST_GROWTH or not found.delays:
         raise click.ClickException(f"{line} First errors: {json.dumps(found.errors[:3])}")
     return line
 
@@ -146,13 +164,16 @@ def load(out: Path, tracks: int, dim: int, seconds: float) -> str:
 @click.option("--sizes", default="10000,100000,1000000", show_default=True, help="Tracks of large, a row each.")
 @click.option("--dim", default=64, show_default=True)
 @click.option("--minutes", default=10.0, show_default=True, help="Of load with updates.")
+@click.option("--cornac", metavar="PYTHON", help="A Python that has cornac and flask, to measure its serving, too.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="build/serving", show_default=True)
-def main(parts: str, short: bool, tracks: int, sizes: str, dim: int, minutes: float, out: Path) -> None:
+def main(
+    parts: str, short: bool, tracks: int, sizes: str, dim: int, minutes: float, cornac: str | None, out: Path
+) -> None:
     """Print each part's figures."""
     out.mkdir(parents=True, exist_ok=True)
     out = out.resolve()
     work: dict[str, Callable[[], str]] = {
-        "speed": lambda: speed(out, tracks, dim, 5 if short else 20),
+        "speed": lambda: speed(out, tracks, dim, 5 if short else 20, cornac),
         "uploads": lambda: uploads(out, 5 if short else 20),
         "large": lambda: large(
             out, [int(part) for part in sizes.split(",")][: -1 if short else None], dim, 5 if short else 30

@@ -20,11 +20,13 @@ import numpy as np
 import psutil
 
 _SCRIPT = """
-local bodies, n = {}, 0
-for line in io.lines("%s") do bodies[#bodies + 1] = line end
+local lines, n = {}, 0
+for line in io.lines("%s") do lines[#lines + 1] = line end
 request = function()
   n = n + 1
-  return wrk.format("POST", "/v1/recommendations", {["Content-Type"] = "application/json"}, bodies[n %% #bodies + 1])
+  local line = lines[n %% #lines + 1]
+  if line:sub(1, 1) == "/" then return wrk.format("GET", line) end
+  return wrk.format("POST", "/v1/recommendations", {["Content-Type"] = "application/json"}, line)
 end
 local wrong = 0
 response = function(status) if status ~= 200 then wrong = wrong + 1 end end
@@ -67,15 +69,16 @@ class Server:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, first: Any) -> Iterator[Server]:
-    """A server, from its first answer to the request ``first`` on."""
+def running(command: Sequence[str], port: int, first: dict | str) -> Iterator[Server]:
+    """A server, from its first answer to the request ``first`` on: a form for a list, or a path."""
+    asked = ("GET", first) if isinstance(first, str) else ("POST", "/v1/recommendations", first)
     started = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     server = Server(process, port)
     try:
         while True:
             with suppress(OSError, http.client.HTTPException):
-                if server.ask("POST", "/v1/recommendations", first)[0] == 200:
+                if server.ask(*asked)[0] == 200:
                     break
             if process.poll() is not None:
                 raise RuntimeError(f"{' '.join(command)} ended: {process.stderr and process.stderr.read()[-2000:]}")
@@ -115,10 +118,11 @@ class Rate(NamedTuple):
     wrong: float
 
 
-def wrk(server: Server, requests: Sequence[dict], clients: int, seconds: int, folder: Path) -> Rate:
-    """Ask as fast as ``clients`` can, each after its last answer."""
+def wrk(server: Server, requests: Sequence[dict | str], clients: int, seconds: int, folder: Path) -> Rate:
+    """Ask as fast as ``clients`` can, each after its last answer; for lists by forms, or for paths."""
     bodies, script = folder / "bodies.txt", folder / "wrk.lua"
-    bodies.write_text("\n".join(json.dumps(request, separators=(",", ":")) for request in requests))
+    lines = [one if isinstance(one, str) else json.dumps(one, separators=(",", ":")) for one in requests]
+    bodies.write_text("\n".join(lines))
     script.write_text(_SCRIPT % bodies)
     command = [
         "wrk",
