@@ -72,7 +72,9 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
         mixing = fit_mixing(fair, choices, tracks, float(with_taste.numbers[-1]), seed)
         c, reach, unit = mixing.strength, 1.96 * mixing.deviation, float(taste.std())
         strength = habit.Strength(c, c - reach, c + reach, 2.8 * mixing.deviation)
-        found |= {"test": "likelihood ratio", "p_value": habit.likelihood_ratio(without, with_taste)}
+        rest = habit.beyond_features(taste, choices.described.astype(np.float64))
+        p_value = habit.likelihood_ratio(without, habit.fit_kinds(content, kind, rest))
+        found |= {"test": "likelihood ratio", "p_value": p_value}
     else:
         assert subject.uploader is not None
         own, unit = subject.uploader[subject.rows], 1.0

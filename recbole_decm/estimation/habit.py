@@ -88,6 +88,15 @@ def fit_kinds(content: np.ndarray, kind: np.ndarray, taste: np.ndarray | None = 
     return Fit(float(logs[rows, kind].sum()), np.exp(logs), numbers)
 
 
+def beyond_features(taste: np.ndarray, described: np.ndarray) -> np.ndarray:
+    """What is left of (n, T) log-preferences after a regression on the videos' (n, F) description.
+
+    Where a preference shows in the videos, an error of the content model goes with it and looks like a habit. The rest
+    does not (Robinson, "Root-N-consistent semiparametric regression", Econometrica, 1988).
+    """
+    return taste - described @ np.linalg.lstsq(described, taste, rcond=None)[0]
+
+
 def likelihood_ratio(without: Fit, with_taste: Fit) -> float:
     """p-value of no habit: twice the difference of the log-likelihoods against chi-squared of one degree (Wilks)."""
     return float(chi2.sf(max(0.0, 2 * (with_taste.likelihood - without.likelihood)), 1))

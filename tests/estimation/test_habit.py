@@ -41,6 +41,16 @@ def test_the_likelihood_ratio_finds_a_habit_and_keeps_its_size():
     assert 0.3 < np.mean(none) < 0.7
 
 
+def test_a_preference_that_the_features_tell_has_no_rest():
+    rng = np.random.default_rng(0)
+    described, noise = np.c_[np.ones(500), rng.normal(size=(500, 4))], rng.normal(size=(500, 3))
+    told = described @ rng.normal(size=(5, 3))
+    np.testing.assert_allclose(habit.beyond_features(told, described), 0, atol=1e-9)
+    rest = habit.beyond_features(told + noise, described)
+    np.testing.assert_allclose(described.T @ rest, 0, atol=1e-9)
+    assert np.corrcoef(rest.ravel(), noise.ravel())[0, 1] > 0.98
+
+
 def test_a_row_never_enters_its_own_preference():
     uploader, genres = np.array([0, 0, 0, 1]), KINDS[[0, 1, 1, 2]]
     overall = np.array([0.25, 0.5, 0.25])
