@@ -258,11 +258,18 @@ def reduce_features(matrix: FeatureMatrix, train_ids: torch.Tensor, dim: int | N
 
     Returns:
         (n_ids, min(F, dim)) float32; row 0, the padding, is zero.
+
+    Raises:
+        DataError: a single vector, which has no principal components.
     """
     from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
     reduces = dim is not None and dim < matrix.dim
+    if reduces and len(train_ids) < 2:
+        raise DataError(
+            f"{matrix.name}: expected at least 2 vectors of training rows for feature_reduce, found {len(train_ids)}."
+        )
     dim = min(dim, len(train_ids)) if dim is not None and reduces else None
     fitted = StandardScaler().fit(matrix.lookup(train_ids).numpy())
 

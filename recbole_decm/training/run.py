@@ -23,7 +23,7 @@ from recbole_decm.config.config import DecCMConfig
 from recbole_decm.config.refusals import check_values, slow_with
 from recbole_decm.data.dataset import DecCMDataset
 from recbole_decm.data.loaders import RankingLoader, Splits, prepare_data
-from recbole_decm.errors import ConfigError
+from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io.digest import of_files, of_values
 from recbole_decm.io.weights import of_tensors
 from recbole_decm.io.write import make_folder, take, write_text
@@ -180,6 +180,11 @@ def fit(config: DecCMConfig, saved: bool = True, splits: Splits | None = None) -
     values = values_to_run_again(config)
     if slow := slow_with(config):
         getLogger().warning(slow)
+    if not len(splits.train) and not getattr(config.model_class, "fitted_once", False):
+        raise DataError(
+            f"{splits.dataset.dataset_path}: expected at least 2 training pairs, which are each other's negatives, "
+            f"found {len(splits.dataset)}."
+        )
     model, _ = build(config, splits)
     check_batches(len(splits.train), config.share.size)
     _ = splits.extra  # read now: an error after training is late

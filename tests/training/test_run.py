@@ -9,7 +9,7 @@ import pytest
 from helpers.planted import write_planted
 from helpers.running import QUICK, make_config, run_quick
 
-from recbole_decm.errors import CheckpointError, ConfigError
+from recbole_decm.errors import CheckpointError, ConfigError, DataError
 from recbole_decm.training.evaluate import evaluate
 from recbole_decm.training.run import run, run_config
 
@@ -112,3 +112,25 @@ def test_a_batch_that_cannot_hold_the_negatives_is_said(planted, caplog, negativ
         run_quick("CMVAE", planted, epochs=1, num_negatives=negatives, state="WARNING")
     text = "expected at least num_negatives + 1 = 65, found 64"
     assert any(text in record.getMessage() for record in caplog.records) is warned
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("CMVAE", "expected at least 2 training pairs, which are each other's negatives, found 1"),
+        ("DecCM", "expected at least 2 training pairs"),
+        ("FM", "visual: expected at least 2 vectors of training rows for feature_reduce, found 1"),
+        ("BPR", None),
+        ("Ridge", None),
+    ],
+)
+def test_one_training_row_trains_or_is_refused(own_planted, model, message):
+    path = own_planted / "planted" / "planted.train.inter"
+    path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    values = {"epochs": 1, "feature_reduce": {"visual": 2}} if model == "FM" else {"epochs": 1}
+    values |= {"teacher": "none"} if model == "DecCM" else {}
+    if message is None:
+        assert run_quick(model, own_planted, **values)["test_result"]
+        return
+    with pytest.raises(DataError, match=message):
+        run_quick(model, own_planted, **values)
