@@ -123,7 +123,6 @@ def extract_command(
         reading,
     )
     click.echo("\n".join(lines))
-    click.echo(f"Next: recbole-decm run --model=DecCMPlus --dataset={name} --data_path={out}")
 
 
 def _extractors(option: str, named: dict[str, str], sampling: Sampling, device: str, kind: str) -> dict[str, Extractor]:
@@ -167,7 +166,7 @@ def _write_data_set(
     from recbole_decm.cli.extracting import FAILURES, cards_text, failures_text, told
     from recbole_decm.cli.text_fields import empty_texts, read_texts, rows_of_side
     from recbole_decm.data.importers.assemble import Parts, assemble
-    from recbole_decm.data.importers.collection import Rows, said_of_priors, write_collections
+    from recbole_decm.data.importers.collection import Rows, next_run, said_of_priors, write_collections
     from recbole_decm.data.importers.files import FILE, read_file_pairs
     from recbole_decm.data.importers.preferences import with_preferences
     from recbole_decm.io.write import require_free
@@ -228,4 +227,4 @@ def _write_data_set(
         write_collections(collections[0], professional, out, name, "Written by recbole-decm extract.", overwrite)
     if professional is None:
         lines += [f"{out / name}-pgc:", "  no professional pairs: the data set says teacher: none"]
-    return lines
+    return [*lines, next_run(collections[0], out, name)]

@@ -52,7 +52,7 @@ class Reading:
         """What reads, for so many files."""
         cards = {field: extractor.card for field, extractor in extractors.items()}
         workers = self.workers or (cores() if is_installed() else 1)
-        workers = min(workers, -(-files // SIZE))
+        workers = max(1, min(workers, files // SIZE))  # a whole portion for each
         if self.scheduler is not None:
             with on_cluster(self.scheduler, cards, self.device) as engine:
                 yield engine

@@ -69,7 +69,7 @@ def import_table_command(
     where ids are numbers. A row of NaN is a missing field.
     """
     from recbole_decm.data.importers.assemble import Parts, Tables, read_collection
-    from recbole_decm.data.importers.collection import said_of_priors, write_collections
+    from recbole_decm.data.importers.collection import next_run, said_of_priors, write_collections
     from recbole_decm.data.importers.preferences import with_preferences
 
     shared: dict[str, Any] = {"columns": column, "genre_separator": genre_separator, "own_sound": own_sound}
@@ -83,4 +83,4 @@ def import_table_command(
     folder = write_collections(data, professional, out, name, "Imported by recbole-decm import-table.", overwrite)
     click.echo("\n".join([f"{folder}:", *(f"  {note}" for note in [*notes, said_of_priors(data)])]))
     click.echo("\n".join([f"{folder}-pgc:", *(f"  {note}" for note in pgc_notes)]))
-    click.echo(f"Next: recbole-decm run --model=DecCM --dataset={name} --data_path={out}")
+    click.echo(next_run(data, out, name))

@@ -19,8 +19,8 @@ from recbole_decm.media.clips import Shard
 from recbole_decm.media.failures import Failure, Reason
 from recbole_decm.media.wants import Limits
 
-SIZE = 32
-"""Files of a portion: what a stop costs a worker at most."""
+SIZE = 8
+"""Files of a portion: what a stop costs a worker at most, and what the first result waits for."""
 _FORMAT = 1
 
 

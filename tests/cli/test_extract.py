@@ -82,10 +82,13 @@ def test_a_table_of_paths_becomes_a_data_set_that_trains(clips, capsys, monkeypa
 
 
 def test_own_sound_given_ids_and_several_fields(clips, capsys):
-    change(music="", video_id=["first", *[""] * (VIDEOS - 1)])
+    change(music="", genre="", video_id=["first", *[""] * (VIDEOS - 1)])
     options = ["--video", "look=appearance-motion", "--video", "visual=appearance-motion", "--frames=2"]
     assert main([*EXTRACT, *options, "--split=0.6,0.2,0.2", "--seed=3"]) == 0
-    assert f"{VIDEOS} files read" in capsys.readouterr().out  # each once, for its picture and its sound
+    said = capsys.readouterr().out
+    assert f"{VIDEOS} files read" in said  # each once, for its picture and its sound
+    assert "no professional pairs: the data set says teacher: none" in said
+    assert "Next: recbole-decm run --model=CMVAE" in said  # without genres the others cannot be trained
     pairs = pd.concat([columns(f"{part}.inter", "video_id", "music_id") for part in ("train", "valid", "test")])
     assert (pairs["video_id"] == pairs["music_id"]).all()
     assert sorted(pairs["video_id"]) == sorted(["first", *(f"v{i}" for i in range(1, VIDEOS))])

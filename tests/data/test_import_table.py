@@ -143,6 +143,21 @@ def test_vectors_in_columns_of_csv_and_parquet_are_those_of_the_matrices(made):
     assert "sound" not in Path("d/mine/mine.item").read_text()
 
 
+def test_several_fields_a_side_of_files_and_columns_some_of_them_missing(made):
+    cells = ["", *(str(row.tolist()) for row in VISUAL[1:])]
+    pd.DataFrame({"video_id": [f"v{i}" for i in range(VIDEOS)], "said": cells}).to_csv("videos.csv", index=False)
+    pd.read_parquet("music.parquet").assign(tune=list(ACOUSTIC)).to_parquet("music.parquet")
+    options = "--video-features text=said --music-features tune=tune --videos videos.csv"
+    said = import_table(f"{BASIC} {FEATURES} {options}")
+    assert "visual 3, text 3 dimensions" in said and "acoustic 2, tune 2 dimensions" in said
+    written = yaml.safe_load(Path("d/mine/mine.yaml").read_text())
+    assert written["video_fields"] == ["visual", "text"] and written["music_fields"] == ["acoustic", "tune"]
+    text = np.load("d/mine/mine.text.npy")
+    assert np.isnan(text[0]).all()
+    np.testing.assert_array_equal(text[1:], VISUAL[1:])
+    assert trains("DecCM")
+
+
 def test_one_row_for_each_video_with_its_own_sound_needs_no_table(made):
     np.save("S.npy", RNG.normal(size=(VIDEOS, 4)))
     options = "--own-sound --video-features image=V.npy --music-features acoustic=S.npy --split 0.5,0.25,0.25"
@@ -170,6 +185,10 @@ def test_without_uploaders_every_prior_is_the_mean_genre_of_the_training_pairs(m
     assert "no uploaders: every prior is the mean genre" in import_table(f"{BASIC} {FEATURES}")
     chosen = [GENRES[int(name[1:])] for name in columns("train.inter", "music_id")["music_id"]]
     mean = [chosen.count(name) / len(chosen) for name in ("hip hop", "jazz", "pop")]
+    whole = Path("d/mine/mine.user").read_text()
+    pd.read_csv("pairs.csv").assign(author_id="").to_csv("pairs.csv", index=False)  # empty cells tell nothing more
+    assert "no uploaders: every prior is the mean genre" in import_table(f"{BASIC} {FEATURES} --overwrite")
+    assert Path("d/mine/mine.user").read_text() == whole
     cells = columns("user", "uploader_genre")["uploader_genre"]
     assert all([float(part) for part in cell.split("|")] == pytest.approx(mean) for cell in cells)
 

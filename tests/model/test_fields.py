@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from helpers.in_process import run_in_process
 from helpers.planted import write_planted
 from helpers.running import make_config, run_quick
 
@@ -188,6 +189,17 @@ def test_recboles_models_see_all_fields(two_fields):
     assert {name.rsplit("_", 1)[0] for name in names} == {"visual_0", "visual_1", "acoustic_0", "acoustic_1"}
     columns = torch.cat([dataset.user_feat[n][:, :1] for n in names if n.startswith("visual")], dim=1)
     assert torch.isfinite(columns).all()
+
+
+def test_a_benchmark_ranks_our_models_and_recboles_on_several_fields(two_fields, monkeypatch):
+    run_in_process(monkeypatch)
+    datasets = [{"fields": {"dataset": "planted", "data_path": str(two_fields)}}]
+    given = {"models": ["DecCMPlus", "FM", "Ridge"], "datasets": datasets, "seeds": [1]}
+    config = {"epochs": 1, "topk": [10], "teacher_config": {"epochs": 1}}
+    Path("s.yaml").write_text(yaml.safe_dump(given | {"config": config}))
+    assert main(["benchmark", "s.yaml", "--out=out"]) == 0
+    found = pd.read_csv("out/results.csv")
+    assert found["model"].tolist() == ["DecCMPlus", "FM", "Ridge"] and (found["status"] == "done").all()
 
 
 def test_checkpoints_are_evaluated_and_served(two_fields, tmp_path):

@@ -120,9 +120,9 @@ def assemble(frames: Frames, parts: Parts, genre_separator: str | None = None) -
     videos = videos[videos["video_id"].isin(video_side.ids)]
     music = music[music["music_id"].isin(music_side.ids)]
     uploaders = _uploaders(pairs, videos)
-    genres = genres_of(music["genre"], genre_separator) if "genre" in music else None
-    table = pairs[["video_id", "music_id", "split"]]
-    return Collection(video_side, music_side, table, uploaders, genres), notes
+    genres = genres_of(music["genre"], genre_separator) if "genre" in music else []
+    known = (uploaders if uploaders is not None and (uploaders != "").any() else None, genres if any(genres) else None)
+    return Collection(video_side, music_side, pairs[["video_id", "music_id", "split"]], *known), notes
 
 
 def _frames(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

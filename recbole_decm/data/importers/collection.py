@@ -88,6 +88,12 @@ def said_of_priors(data: Collection) -> str:
     return f"{len(set(data.uploaders) - {''}):,} uploaders: priors {source}"
 
 
+def next_run(data: Collection, out: Path, name: str) -> str:
+    """The command that trains on a data set, for people: a model that its genres are enough for."""
+    model = "CMVAE" if data.genres is None else "DecCMPlus"
+    return f"Next: recbole-decm run --model={model} --dataset={name} --data_path={out}"
+
+
 def write_collections(
     data: Collection, professional: Collection | None, out: Path, name: str, origin: str, overwrite: bool
 ) -> Path:
