@@ -14,7 +14,7 @@ import torch
 
 from recbole_decm.data.catalogue import Catalogue
 from recbole_decm.data.inputs import feature_fields
-from recbole_decm.errors import ConfigError
+from recbole_decm.errors import ConfigError, DataError
 from recbole_decm.io import atomic
 from recbole_decm.io.digest import of_files
 from recbole_decm.io.npy import write_blocks
@@ -40,8 +40,10 @@ from recbole_decm.serving.artefact.manifest import (
 )
 from recbole_decm.serving.artefact.opened import feature_file
 from recbole_decm.serving.artefact.sides import check_side
+from recbole_decm.serving.artefact.table import ID
 from recbole_decm.serving.restored import content_model, serving_model
 from recbole_decm.serving.sides import QuerySide, TrackSide, plainly, takes_priors
+from recbole_decm.serving.tracks import values_of
 from recbole_decm.serving.training_pairs import Pairs, training_pairs, write_training_videos
 from recbole_decm.training.checkpoint import read_checkpoint
 from recbole_decm.training.evaluate import restored_config
@@ -259,21 +261,19 @@ def _metadata(config: Any, tokens: np.ndarray) -> pd.DataFrame:
     header = atomic.read_header(path, form)
     left_out = {config["ITEM_ID_FIELD"], *feature_fields(config)[1]}
     names = [name for name in header if name not in left_out]
-    cells = atomic.read_columns(path, names, form) if names else {}
-    found: dict[str, Any] = {"track_id": tokens.astype(str)}
+    cells = atomic.read_columns(path, [config["ITEM_ID_FIELD"], *names], form)
+    rows = pd.Index(cells[config["ITEM_ID_FIELD"]]).get_indexer(tokens.astype(str))
+    found: dict[str, Any] = {ID: tokens.astype(str)}
     for name in names:
-        column, kind = cells[name].to_numpy(), header[name]
         known = "genre" if name == config["GENRE_FIELD"] else name
-        if kind.endswith("_seq") or known == "genre":
-            parts = atomic.split_cells(column, kind, form.seq_separator)
-            found[known] = [[float(part) for part in row] for row in parts] if kind == "float_seq" else parts
-        elif kind == "float":
-            filled = column != ""
-            numbers = np.full(len(column), np.nan)
-            numbers[filled] = atomic.parse_floats(path, name, column[filled])
-            found[known] = numbers
-        else:
-            found[known] = [value or None for value in column.tolist()]
+        if known in found:
+            raise DataError(
+                f"{path}: expected one column to be the artefact's {known}, found '{name}', too. Rename it."
+            )
+        values = values_of(path, name, header[name], cells[name].to_numpy(), form, rows)
+        if header[name] == "token":
+            values = [([value] if value else []) if known == "genre" else value or None for value in values.tolist()]
+        found[known] = values
     return pd.DataFrame(found)
 
 

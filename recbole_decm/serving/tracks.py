@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,26 +27,34 @@ def columns_of(path: Path, form: atomic.Format, id_field: str) -> ReadColumns:
         wanted = [name for name in header if name in set(names)]
         cells = atomic.read_columns(path, list(dict.fromkeys([id_field, *wanted])), form)
         rows = pd.Index(cells[id_field]).get_indexer(tokens)
-        return {name: _column(path, name, header[name], cells[name].to_numpy(), form, rows) for name in wanted}
+        given = {name: values_of(path, name, header[name], cells[name].to_numpy(), form, rows) for name in wanted}
+        return {name: Column.of(values) for name, values in given.items()}
 
     return read
 
 
-def _column(path: Path, name: str, kind: str, cells: np.ndarray, form: atomic.Format, rows: np.ndarray) -> Column:
-    """One column in the order of ``rows``, -1 for a track without a line."""
+def values_of(path: Path, name: str, kind: str, cells: np.ndarray, form: atomic.Format, rows: np.ndarray) -> Any:
+    """The values of one column in the order of ``rows``, -1 for a track without a line.
+
+    Returns:
+        lists of a ``_seq``, floats with NaN for an empty cell, or texts.
+
+    Raises:
+        DataError: a cell is of another type.
+    """
     if kind.endswith("_seq"):
         parts = atomic.split_cells(cells, kind, form.seq_separator)
         values = [parts[row] if row >= 0 else [] for row in rows]
         try:
-            return Column.of([[float(part) for part in row] for row in values] if kind == "float_seq" else values)
+            return [[float(part) for part in row] for row in values] if kind == "float_seq" else values
         except ValueError as error:
             raise DataError(f"{path}: expected numbers in '{name}', but {error}.") from error
     if kind == "float":
         filled = cells != ""
         numbers = np.full(len(cells) + 1, np.nan)  # the last is a track's without a line
         numbers[:-1][filled] = atomic.parse_floats(path, name, cells[filled])
-        return Column.of(numbers[rows])
-    return Column.of(np.append(cells, "")[rows])
+        return numbers[rows]
+    return np.append(cells, "")[rows]
 
 
 def allowed_tracks(

@@ -26,6 +26,7 @@ from recbole_decm.model.fusions import FUSIONS
 from recbole_decm.serving.artefact import exact_top_k, open_artefact
 from recbole_decm.serving.artefact.sides import check_side
 from recbole_decm.serving.export import Source, write_artefact
+from recbole_decm.serving.store.rows import Rows
 from recbole_decm.training.run import build, fit
 
 VIDEOS = torch.arange(1, 61)
@@ -162,6 +163,37 @@ def test_the_command_writes_what_recommend_ranks(planted, exported):
     assert artefact.manifest.data and artefact.manifest.inference_prior == "uniform"
     assert artefact.metadata["genre"].tolist()[:4] == [["g0"], ["g1"], ["g2"], ["g0"]]
     assert artefact.history_prior([["g0"], ["g0", "g1"]]).tolist() == pytest.approx([2.5 / 5, 1.5 / 5, 1 / 5])
+
+
+def test_columns_of_every_type_come_with_the_tracks_in_their_order(planted, tmp_path, capsys):
+    place = shutil.copytree(planted, tmp_path / "data") / "planted" / "planted.item"
+    table = pd.read_csv(place, sep="\t", dtype=str)
+    table["title:token"] = [f"Song {row}" if row else "" for row in range(40)]
+    table["length:float"] = [str(row / 2) if row else "" for row in range(40)]
+    table["moods:token_seq"] = ["low high" if row else "" for row in range(40)]
+    table["beats:float_seq"] = [f"{row} 0.5" if row else "" for row in range(40)]
+    table.to_csv(place, sep="\t", index=False)
+    config = make_config("CMVAE", tmp_path / "data", epochs=1, latent_dimension=8, checkpoint_dir=str(tmp_path))
+    checkpoint = str(fit(config).trainer.saved_model_file)
+    table[::-1].to_csv(place, sep="\t", index=False)
+    assert main(["export", checkpoint, "--out", "all"]) == 0
+    artefact = open_artefact("all")
+    found = artefact.metadata.set_index(artefact.ids)[["title", "length", "moods", "beats"]]
+    assert found.loc["m7"].tolist() == ["Song 7", 3.5, ["low", "high"], [7.0, 0.5]]
+    title, length, *lists = found.loc["m0"].tolist()
+    assert pd.isna(title) and np.isnan(length) and lists == [[], []]
+    assert [json.loads(text) for text in Rows.of(artefact.tracks).metadata][39] == {
+        "genre": ["g0"],
+        "moods": [],
+        "beats": [],
+    }
+    for column, cell, words in (
+        ("beats:float_seq", "fast", "expected numbers in 'beats'"),
+        ("track_id:token", "x", "expected one column to be the artefact's track_id, found 'track_id', too"),
+    ):
+        table.assign(**{column: cell}).to_csv(place, sep="\t", index=False)
+        assert main(["export", checkpoint, "--out", "none"]) == 2
+        assert words in capsys.readouterr().err and not Path("none").exists()
 
 
 def test_a_match_times_popularity_is_refused_and_its_match_exported(planted, tmp_path, capsys):
