@@ -32,7 +32,7 @@ VALUES = {"teacher": "none", "epochs": 2, "latent_dimension": 16}
 
 
 @pytest.fixture(scope="module")
-def trained(planted, tmp_path_factory):
+def trained(planted, described, tmp_path_factory):
     """Checkpoints by name, each of another way to score."""
     folder = tmp_path_factory.mktemp("checkpoints")
     kinds = {
@@ -43,7 +43,8 @@ def trained(planted, tmp_path_factory):
     }
     paths = {}
     for name, (model, values) in kinds.items():
-        config = make_config(model, planted, checkpoint_dir=str(folder / name), **values)
+        place = described if name == "pop" else planted  # Pop knows tracks by their order
+        config = make_config(model, place, checkpoint_dir=str(folder / name), **values)
         paths[name] = Path(fit(config).trainer.saved_model_file)
     return paths
 

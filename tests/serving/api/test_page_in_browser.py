@@ -63,6 +63,10 @@ def page(server, tmp_path_factory):
         yield browser
 
 
+def hosts(page):
+    return {urlsplit(address).netloc for address in page.asked if not address.startswith(("data:", "blob:"))}
+
+
 def use_demo(page):
     page.run("document.getElementById('tracks').replaceChildren(); document.getElementById('slider').disabled = true;")
     page.run("document.querySelector('#demo-list button').click()")
@@ -138,8 +142,7 @@ def test_labels_are_text_players_play_and_no_other_server_is_asked(page, server)
     page.said.clear()
     page.run("document.querySelector('li[data-track=m1] button').click()")
     page.until("document.querySelector('li[data-track=m1] .play').textContent === 'no file'")
-    hosts = {urlsplit(address).netloc for address in page.asked if not address.startswith(("data:", "blob:"))}
-    assert hosts == {urlsplit(server).netloc}
+    assert hosts(page) == {urlsplit(server).netloc}
     assert all("404" in line for line in page.said)  # the file of m1 that is not there
 
 
@@ -172,6 +175,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_the_dark_is_dark(server, tmp_pa
         browser.open(f"{server}/docs")
         browser.until("document.querySelectorAll('.route').length > 15")
         assert browser.run(over) <= 0 and browser.said == []
+        assert hosts(browser) == {urlsplit(server).netloc}
 
 
 def test_a_key_is_asked_for_and_a_prior_that_changes_nothing_turns_the_slider_off(tmp_path, media):
