@@ -15,6 +15,8 @@ from recbole_decm.serving.store.table import Snapshot
 
 _NARROW = 16
 """Where a filter leaves less than one in so many tracks, they are gathered, and the others not multiplied with."""
+_BLOCK = 2048
+"""Vectors of one product."""
 _SCORES = 8_000_000
 """Scores that are held at a time."""
 
@@ -64,7 +66,7 @@ def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hi
     step = max(1, _SCORES // max(1, len(now.alive)))
     for start in range(0, len(wide), step):
         part = wide[start : start + step]
-        scores = queries[part] @ now.vectors.T
+        scores = products(queries[part], now.vectors)
         scores[:, now.dead] = -np.inf
         for at, own in zip(part.tolist(), scores, strict=True):
             mask = masks[at]
@@ -72,6 +74,18 @@ def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hi
                 own[~mask] = -np.inf
             found[at] = hits_of(now, own, wants[at])
     return [hits for hits in found if hits is not None]
+
+
+def products(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(B, E) queries times (M, E) vectors -> (B, M), for B of up to some dozens.
+
+    One product would first copy all vectors into another order, which takes longer than to multiply. Here the few
+    queries are what is copied, and each block of products is turned round while it is in the cache.
+    """
+    found = np.empty((len(queries), len(vectors)), np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        found[:, start : start + _BLOCK] = (vectors[start : start + _BLOCK] @ queries.T).T
+    return found
 
 
 def hits_of(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | None = None) -> Hits:
