@@ -1,7 +1,7 @@
 """Are the estimates right where the truth is known? Estimated metrics and diagnosis on simulations.
 
-    python benchmarks/estimation.py --what estimates --out docs/results/estimation.md
-    python benchmarks/estimation.py --what diagnosis --videos 3000 --confounding 0,0.5
+    python benchmarks/estimation.py --out docs/results/estimation.md
+    python benchmarks/estimation.py --what diagnosis --worlds log --videos 3000 --confounding 0,0.5 --style 0,0.5
 
 Three kinds of world. ``log``: the preference acts through its logarithm, as the choice model has it. ``linear``: it
 acts through itself, scaled to the same deviation. ``taste``: beside the log-preference each uploader has a taste for
@@ -48,6 +48,7 @@ TASTE = 0.3
 MODELS = "Ridge,CCA,NearestVideos,DecCMPlus,DecCMPlus+uploader,Pop"
 APART = 0.02
 """Models whose true recalls are nearer than this are as good as tied."""
+SEEDS = ",".join(map(str, range(1, 21)))
 LEARNED = {"protocol": "default", "teacher": "none", "epochs": 15, "eval_step": 0}
 """A matcher trained briefly: what is judged is the estimate, which has to hold for any lists."""
 
@@ -68,6 +69,11 @@ class Cell:
     @property
     def name(self) -> str:
         return f"{self.kind}-{self.videos}-{self.confounding:g}-{self.style:g}-{self.seed}"
+
+    @property
+    def note(self) -> Path:
+        """Where the rows of a finished cell are kept."""
+        return self.work / self.what / f"{self.name}.json"
 
     @property
     def data(self) -> Path:
@@ -177,10 +183,9 @@ def run_cell(cell: Cell) -> list[dict]:
     """The rows of a cell, from the notes of an earlier run where there are any."""
     torch.set_num_threads(1)
     logging.getLogger().setLevel(logging.ERROR)
-    note = cell.work / cell.what / f"{cell.name}.json"
-    if not note.is_file():
-        write_text(note, json.dumps(CELLS[cell.what](cell)))
-    return json.loads(note.read_text())
+    if not cell.note.is_file():
+        write_text(cell.note, json.dumps(CELLS[cell.what](cell)))
+    return json.loads(cell.note.read_text())
 
 
 def estimates_table(rows: list[dict]) -> str:
@@ -254,7 +259,7 @@ def order(rows: list[dict], key: str, apart: float = 0.0) -> float:
 
 @click.command()
 @click.option("--what", type=click.Choice(list(CELLS)), default="estimates", show_default=True)
-@click.option("--seeds", default="1,2,3,4,5", show_default=True, callback=numbers, help="Seeds, comma-separated.")
+@click.option("--seeds", default=SEEDS, show_default=True, callback=numbers, help="Seeds, comma-separated.")
 @click.option("--confounding", default="0,0.75,1.5,2", show_default=True, callback=numbers)
 @click.option("--worlds", default="log,linear,taste", show_default=True, help="Kinds of world, comma-separated.")
 @click.option("--style", default="0", show_default=True, callback=numbers)
@@ -267,6 +272,7 @@ def order(rows: list[dict], key: str, apart: float = 0.0) -> float:
 )
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Processes.")
 @click.option("--work", default="saved/estimation", show_default=True, type=click.Path(path_type=Path))
+@click.option("--finished", is_flag=True, help="Measure nothing: the table of what is finished.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Markdown to write the table into.")
 def main(
     what: str,
@@ -278,6 +284,7 @@ def main(
     models: str,
     jobs: int,
     work: Path,
+    finished: bool,
     out: Path | None,
 ) -> None:
     """Set observed and estimated metrics, or diagnoses, beside the truth of simulations."""
@@ -285,9 +292,10 @@ def main(
         Cell(what, kind, videos, strength, leak, int(seed), tuple(models.split(",")), work)
         for kind, strength, leak, seed in product(worlds.split(","), confounding, style, seeds)
     ]
+    cells = [cell for cell in cells if cell.note.is_file() or not finished]
     rows: list[dict] = []
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        done = pool.map(run_cell, cells)
+        done = (map if finished else pool.map)(run_cell, cells)
         for part in tqdm(done, total=len(cells), unit="world", file=sys.stderr, disable=None):
             rows += part
     text = TABLES[what](rows)

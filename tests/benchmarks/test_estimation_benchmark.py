@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from helpers.benchmark_scripts import load
 
 estimation = load("estimation")
@@ -68,6 +71,19 @@ def test_a_world_is_read_and_a_model_trained_once(tmp_path, monkeypatch):
     assert rows[2]["true"] != rows[3]["true"]
     (tmp_path / "estimates" / f"{cell.name}.json").unlink()
     assert estimation.run_cell(cell) == rows and fitted == ["Ridge", "DecCMPlus"]
+
+
+def test_a_table_of_what_is_finished_measures_nothing(tmp_path):
+    for seed in (1, 3):
+        cell = estimation.Cell("estimates", "log", 100, 1.5, 0.0, seed, ("a", "b"), tmp_path)
+        cell.note.parent.mkdir(exist_ok=True)
+        cell.note.write_text(
+            json.dumps([row(m, seed, true, 0.4, 0.5) for m, true in (("a", 0.5), ("b", 0.6), ("oracle", 0.8))])
+        )
+    arguments = ["--worlds=log", "--videos=100", "--confounding=1.5", "--finished", f"--work={tmp_path}"]
+    shown = CliRunner().invoke(estimation.main, [*arguments, f"--out={tmp_path / 'a.md'}"])
+    assert shown.exit_code == 0 and "| 2 " in shown.output
+    assert (tmp_path / "a.md").read_text().startswith("<!-- estimates: begin -->")
 
 
 def test_order_and_error():
