@@ -25,12 +25,12 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from confounding import numbers
 from deviations import write_between_markers
 from scipy.special import softmax
 from tabulate import tabulate
 from tqdm import tqdm
 
+from recbole_decm.cli.options import numbers
 from recbole_decm.config.config import DecCMConfig
 from recbole_decm.data.loaders import Splits
 from recbole_decm.diagnosis.run import diagnose
@@ -259,10 +259,12 @@ def order(rows: list[dict], key: str, apart: float = 0.0) -> float:
 
 @click.command()
 @click.option("--what", type=click.Choice(list(CELLS)), default="estimates", show_default=True)
-@click.option("--seeds", default=SEEDS, show_default=True, callback=numbers, help="Seeds, comma-separated.")
-@click.option("--confounding", default="0,0.75,1.5,2", show_default=True, callback=numbers)
+@click.option(
+    "--seeds", default=SEEDS, show_default=True, callback=numbers(int, "integers"), help="Seeds, comma-separated."
+)
+@click.option("--confounding", default="0,0.75,1.5,2", show_default=True, callback=numbers(float, "numbers"))
 @click.option("--worlds", default="log,linear,taste", show_default=True, help="Kinds of world, comma-separated.")
-@click.option("--style", default="0", show_default=True, callback=numbers)
+@click.option("--style", default="0", show_default=True, callback=numbers(float, "numbers"))
 @click.option("--videos", default=12_000, show_default=True, type=click.IntRange(min=100))
 @click.option(
     "--models",

@@ -1,5 +1,5 @@
 """How much of what professional pairs know does the teacher bring over? DecCMPlus on user-generated pairs alone, with
-its teacher, and with the professional pairs pooled into its training data.
+its teacher, and with the professional pairs pooled into its training data; another model by ``--model``.
 
     python benchmarks/pooling.py --dataset muvi0 --data-path DIR --seeds 1,2,3,4,5
 
@@ -20,7 +20,9 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from recbole_decm.config.config import DecCMConfig
+from recbole_decm.config.registry import model_class
 from recbole_decm.io.atomic import parse_matrix, read_columns, read_header, write_atomic
+from recbole_decm.model.decm import DecCM
 from recbole_decm.training.run import run_config
 
 PREFIX = "pgc-"
@@ -92,10 +94,14 @@ def main(dataset: str, data_path: Path, seeds: str, model: str, valid_only: bool
             "with the teacher": (dataset, data_path, "auto"),
             "professional pairs pooled": (pooled, Path(work), "none"),
         }
+        taught = issubclass(model_class(model), DecCM)
+        if not taught:
+            del ways["with the teacher"]
         jobs = [(way, seed) for way in ways for seed in chosen]
         for way, seed in tqdm(jobs, unit="run", file=sys.stderr, disable=None):
             name, folder, teacher = ways[way]
-            values = {"data_path": str(folder), "teacher": teacher, "seed": seed, "checkpoint_dir": work}
+            values = {"data_path": str(folder), "seed": seed, "checkpoint_dir": work}
+            values |= {"teacher": teacher} if taught else {}
             values |= {"protocol": "default"} if model == "DecCMPlus" else {}
             config = DecCMConfig(
                 model,
@@ -112,12 +118,18 @@ def main(dataset: str, data_path: Path, seeds: str, model: str, valid_only: bool
         [way, *(f"{np.mean([r[m] for r in rows]):.4f} ± {np.std([r[m] for r in rows], ddof=1):.4f}" for m in metrics)]
         for way, rows in found.items()
     ]
+    if taught:
+        lines.append(share_of_the_gain(found, metrics))
+    click.echo(f"{model} on {dataset}, seeds {', '.join(map(str, chosen))}")
+    click.echo(tabulate(lines, headers=["training data", *metrics], tablefmt="github", disable_numparse=True))
+
+
+def share_of_the_gain(found: dict[str, list[dict[str, float]]], metrics: list[str]) -> list[str]:
+    """What the teacher brings of what pooling gains, a column a metric."""
     alone, taught, all_pairs = ({m: np.mean([r[m] for r in rows]) for m in metrics} for rows in found.values())
     gains = [(taught[m] - alone[m], all_pairs[m] - alone[m]) for m in metrics]
     shares = [f"{ours / pooling:.0%}" if pooling > 0 else "pooling gains nothing" for ours, pooling in gains]
-    lines.append(["share of the pooling gain", *shares])
-    click.echo(f"{model} on {dataset}, seeds {', '.join(map(str, chosen))}")
-    click.echo(tabulate(lines, headers=["training data", *metrics], tablefmt="github", disable_numparse=True))
+    return ["share of the pooling gain", *shares]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
-"""The benchmark scripts of confounding, pooling and new music, and the figure of a folder, at a small size."""
+"""The benchmark scripts of pooling and new music, and the figure of a folder, at a small size."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
@@ -13,44 +11,6 @@ from helpers.released_layout import write_released
 
 from recbole_decm.io.atomic import read_columns
 from recbole_decm.released.importer import import_released
-from recbole_decm.simulation.causal import SimulationConfig, simulate
-from recbole_decm.simulation.files import write_simulation
-
-
-@pytest.fixture
-def small(tmp_path):
-    config = SimulationConfig(
-        videos=200, music=30, uploaders=40, pgc_videos=60, pgc_music=30, visual_dim=8, acoustic_dim=6
-    )
-    return write_simulation(simulate(config), tmp_path, "small")
-
-
-def test_observed_popularity_counts_the_training_pairs_of_what_was_chosen(small):
-    module = load("confounding")
-    counts: dict[str, int] = {}
-    for music in read_columns(small / "small.train.inter", ["music_id"])["music_id"]:
-        counts[music] = counts.get(music, 0) + 1
-    chosen = read_columns(small / "small.test.inter", ["music_id"])["music_id"]
-    assert module.observed_popularity(small) == pytest.approx(np.mean([counts.get(music, 0) for music in chosen]))
-
-
-def test_runs_are_set_beside_oracle_and_ceiling_and_are_kept(small, tmp_path, monkeypatch):
-    module = load("confounding")
-    fast = {"epochs": 1, "teacher_config": {"epochs": 1}}
-    monkeypatch.setattr(module, "VARIANTS", {"DecCMPlus": fast, "without backdoor": {**fast, "backdoor": "none"}})
-    first = {name: module.measure(small, name, 1, tmp_path / "work") for name in module.VARIANTS}
-    monkeypatch.setattr(module, "run_config", None)  # a second call must not train
-    assert {name: module.measure(small, name, 1, tmp_path / "work") for name in module.VARIANTS} == first
-    rows = module.with_references(small, first)
-    known = json.loads((small / "small.references.json").read_text())
-    assert rows["oracle"]["do"] == known["oracle"]["recall"]["do"] and rows["ceiling"]["of_ceiling"] == 1
-    assert rows["DecCMPlus"]["over_oracle"] == pytest.approx(
-        rows["DecCMPlus"]["share"] - known["oracle"]["majority_share"]
-    )
-    table = module.table([rows, rows])
-    assert f"{rows['DecCMPlus']['do']:.3f} ± 0.000" in table and "observed choices" in table
-    module.plot(tmp_path / "a.svg", {"confounding": {0.0: [rows, rows], 1.0: [rows, rows]}})
-    assert (tmp_path / "a.svg").read_text().count("<svg") == 1
 
 
 def test_pooling_adds_the_professional_pairs_to_training_alone(tmp_path):
@@ -78,6 +38,15 @@ def test_pooling_adds_the_professional_pairs_to_training_alone(tmp_path):
         "professional pairs pooled",
         "share of the pooling gain",
     ]
+
+
+def test_pooling_of_a_model_without_teacher_has_two_ways(tmp_path):
+    import_released(*write_released(tmp_path / "released", negatives=27), "rel", tmp_path, show_progress=False)
+    options = ["--dataset=rel", f"--data-path={tmp_path}", "--seeds=1,2", "--model=Ridge"]
+    result = CliRunner().invoke(load("pooling").main, options)
+    assert result.exit_code == 0, result.output
+    lines = [line.split("|")[1].strip() for line in result.output.splitlines() if line.startswith("| ")]
+    assert lines == ["training data", "user-generated pairs alone", "professional pairs pooled"]
 
 
 def test_metrics_of_new_music_by_hand():

@@ -30,7 +30,7 @@ def search() -> str:
 
 def audit() -> str:
     found = {"model": NAME, "dataset": NAME, "explanation": NAME, "teacher": {"kl": {NAME: [0.1]}}}
-    found |= {"genres": {"names": [NAME], "shares": {"observed": [1.0]}}}
+    found |= {"genres": {"names": [NAME], "shares": {"observed": [1.0]}}, "estimated": {"not_estimated": NAME}}
     row = {"prior": NAME, "lists_changed": 0.1, "entries_replaced": 0.1}
     return plot_audit(found | {"priors": [row], "batch_prior": [{"size": 1, "deviation": 0.1}]})
 
