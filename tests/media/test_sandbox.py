@@ -159,9 +159,12 @@ def test_work_without_end_is_stopped(tmp_path):
 def test_memory_is_limited_and_the_next_clip_is_read(tmp_path):
     large = write_clip(tmp_path / "large.mkv", plain(COLOURS[0], 2, side=3000), options={"preset": "ultrafast"})
     small = clip(tmp_path / "small.mkv")
-    with Reader(Limits(memory=24 << 20)) as reader:
+    with Reader(Limits(memory=12 << 20)) as reader:  # a frame is 13.5 MB
         first, second = outcomes(reader, large, small)
-    assert first in {Reason.OUT_OF_MEMORY, Reason.CRASHED} and second == (1, 8000)
+    # A decoder that gets no memory may take the data for damaged.
+    assert first in {Reason.OUT_OF_MEMORY, Reason.CRASHED, Reason.CORRUPT} and second == (1, 8000)
+    with Reader() as reader:
+        assert outcomes(reader, large) == [(1, 0)]
 
 
 def test_frames_are_let_go_one_by_one(tmp_path):
