@@ -15,8 +15,8 @@ from recbole_decm.serving.store.table import Snapshot
 
 _NARROW = 16
 """Where a filter leaves less than one in so many tracks, they are gathered, and the others not multiplied with."""
-_BLOCK = 2048
-"""Vectors of one product."""
+_BLOCK = 16384
+"""Vectors of one product: few enough to stay in the cache, and so many that threads rarely take turns."""
 _SCORES = 8_000_000
 """Scores that are held at a time."""
 
