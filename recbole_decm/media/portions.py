@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from recbole_decm.media.failures import Failure, Reason
 from recbole_decm.media.wants import Limits
 
 SIZE = 8
-"""Files of a portion: what a stop costs a worker at most, and what the first result waits for."""
+"""Files of a portion: what a stop costs a worker at most."""
+FIRST, EARLY = 2, 4
+"""Files of each of the first portions, which the first result waits for, and how many of these there are."""
 _FORMAT = 1
 
 
@@ -47,11 +50,13 @@ def portions_of(wanted: Mapping[str, Sequence[str]]) -> list[Portion]:
     alike: dict[tuple[str, ...], list[str]] = {}
     for file, fields in wanted.items():
         alike.setdefault(tuple(fields), []).append(file)
-    return [
-        Portion(tuple(files[start : start + SIZE]), fields)
-        for fields, files in alike.items()
-        for start in range(0, len(files), SIZE)
-    ]
+    early = min(FIRST, SIZE)
+    starts = [early * number for number in range(EARLY)]
+    found = []
+    for fields, files in alike.items():
+        cuts = [*starts, *range(early * EARLY, len(files), SIZE), len(files)]
+        found += [Portion(tuple(files[a:b]), fields) for a, b in pairwise(cuts) if files[a:b]]
+    return found
 
 
 @dataclass(frozen=True)

@@ -351,7 +351,7 @@ STOPPED = """
 import os, signal, sys
 from recbole_decm.cli.main import main
 from recbole_decm.media import portions
-portions.SIZE = 3
+portions.SIZE = portions.FIRST = 3
 write, done = portions.Kept.write, []
 def write_and_die(self, place, shard):
     if len(done) == 2:  # in the middle of a file
@@ -366,6 +366,7 @@ main(sys.argv[1:])
 
 def test_a_run_that_was_killed_goes_on_and_gives_the_same_bits(clips, monkeypatch, capsys):
     monkeypatch.setattr(portions, "SIZE", 3)
+    monkeypatch.setattr(portions, "FIRST", 3)
     assert main(EXTRACT) == 0
     whole = files_of(Path("data/mine"))
     shutil.rmtree("data")
@@ -380,6 +381,15 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same_bits(clips, monkeypatc
     assert main(EXTRACT) == 0
     assert files_of(Path("data/mine")) == whole and not Path("data/.extract-mine").exists()
     assert len(read) == VIDEOS + TRACKS - 6  # two portions of three were kept
+
+
+def test_the_first_portions_are_small_and_all_files_are_in_one():
+    for count in (0, 1, 3, 8, 9, 30):
+        files = [str(number) for number in range(count)]
+        found = portions.portions_of({file: ["visual"] for file in files})
+        assert [file for portion in found for file in portion.files] == files
+        sizes = [len(portion.files) for portion in found]
+        assert max(sizes[:4], default=0) <= 2 and all(size == 8 for size in sizes[4:-1])
 
 
 def test_another_file_card_or_sampling_is_another_portion(tmp_path):
