@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from logging import getLogger
 from pathlib import Path
@@ -131,13 +133,21 @@ def _fitted(config: DecCMConfig, fit: Callable[[], ChoiceModel]) -> ChoiceModel:
     path = Path(config["teacher_dir"]) / f"{config['dataset']}-{key}.choices.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                return ChoiceModel.of_arrays(arrays)
+        if (kept_model := _read(path)) is not None:
+            return kept_model
         model = fit()
         with replacing(path) as place, place.open("wb") as file:
             np.savez(file, **model.arrays())  # type: ignore[arg-type]
     return model
+
+
+def _read(path: Path) -> ChoiceModel | None:
+    """A kept choice model; None without one, or where the file is damaged or not one of ours."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return ChoiceModel.of_arrays(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def components_of(

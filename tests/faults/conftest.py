@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from helpers.postgres import Postgres
+from helpers.postgres import started
 
 
 @pytest.fixture(scope="module")
 def postgres():
     """A server of the module's own."""
-    for name in ("psycopg", "pgvector"):
-        pytest.importorskip(name)
-    try:
-        server = Postgres()
-    except RuntimeError as error:
-        pytest.skip(f"no PostgreSQL: {error}")
-    yield server
-    server.close()
+    yield from started()

@@ -10,7 +10,10 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 _SETTINGS = ("shared_buffers=32MB", "max_connections=40", "listen_addresses=", "jit=off")
 
@@ -103,3 +106,15 @@ class Postgres:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def started() -> Iterator[Postgres]:
+    """A server for a fixture; the test is skipped where a package or the binaries are missing."""
+    for name in ("psycopg", "pgvector"):
+        pytest.importorskip(name)
+    try:
+        server = Postgres()
+    except RuntimeError as error:
+        pytest.skip(f"no PostgreSQL: {error}")
+    yield server
+    server.close()

@@ -132,11 +132,17 @@ def test_estimates_beside_a_run_are_those_of_a_run_that_asks_for_them(confounded
     for name, loader, _ in evaluations(trained, saved=False):
         lists = trained.trainer.eval_collector.kept.get("rec.items").numpy()
         if name == "test":
-            beside = estimates_beside(trained.config, loader, lists)
+            test = loader, lists
+            beside = estimates_beside(trained.config, *test)
     expected = {key: value for key, value in asked["test_result"].items() if key.startswith("do")}
     assert beside.pop("metrics") == pytest.approx(expected, abs=1e-5)
     assert beside == {name: asked[name] for name in beside} and beside["chosen_majority_share"]["estimated"] > 0
-    assert len(list((tmp_path / "kept").glob("*.choices.npz"))) == 1
+    (kept,) = (tmp_path / "kept").glob("*.choices.npz")
+    monkeypatch.undo()
+    for content in (b"PK", kept.read_bytes()[:-40], b""):  # damaged: it is fitted anew
+        kept.write_bytes(content)
+        again = estimates_beside(trained.config, *test)
+        assert "not_estimated" not in again and again["effective_sample_size"] == asked["effective_sample_size"]
     assert estimates_beside(trained.config.again(metrics=["Hit"], valid_metric="Hit@5"), loader, lists) == {}
 
 

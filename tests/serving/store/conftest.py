@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from helpers.postgres import Postgres
+from helpers.postgres import started
 
 from recbole_decm.serving.store import open_store
 
@@ -15,14 +15,7 @@ _SCHEMAS = itertools.count()
 @pytest.fixture(scope="session")
 def postgres():
     """A server, the same for all tests of a process."""
-    pytest.importorskip("psycopg")
-    pytest.importorskip("pgvector")
-    try:
-        server = Postgres()
-    except RuntimeError as error:
-        pytest.skip(f"no PostgreSQL: {error}")
-    yield server
-    server.close()
+    yield from started()
 
 
 @pytest.fixture
