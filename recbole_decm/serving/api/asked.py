@@ -81,7 +81,6 @@ def stack(
     Raises:
         Problem: 422, an unknown field, another width, numbers that are no finite 32-bit floats, none of the fields.
     """
-    found = {name: np.full((len(videos), dim), np.nan, np.float32) for name, dim in fields.items()}
     for place, features in enumerate(videos):
         where = f"{what}, entry {place + 1}"
         if not features:
@@ -91,8 +90,11 @@ def stack(
                 raise Problem(422, f"{where}: expected the fields {', '.join(fields)}, found '{name[:100]}'.")
             if len(values) != fields[name]:
                 raise Problem(422, f"{where}.{name}: expected {fields[name]} numbers, found {len(values)}.")
-            with np.errstate(over="ignore"):
-                found[name][place] = values
+    with np.errstate(over="ignore"):
+        found = {
+            name: np.array([features.get(name) or [np.nan] * dim for features in videos], np.float32).reshape(-1, dim)
+            for name, dim in fields.items()
+        }
     for name, matrix in found.items():
         if np.isinf(matrix).any():
             place = int(np.flatnonzero(np.isinf(matrix).any(axis=1))[0])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
+import itertools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+import anyio
 
 from recbole_decm.serving.api.keys import ROLES, Keys, Role
 from recbole_decm.serving.api.options import Limits
@@ -24,6 +26,8 @@ Observe = Callable[[str, int, float], None]
 
 OPEN = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
 _OPEN_FOLDER = "/page/"
+_SERVER, _COUNT = secrets.token_hex(4), itertools.count()
+"""Of which a request's id is made: it is unique, and no secret."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, started, status = secrets.token_hex(8), time.perf_counter(), 500
+        request_id, started, status = f"{_SERVER}{next(_COUNT):08x}", time.perf_counter(), 500
         scope["request_id"] = request_id
         extra = [
             (b"x-request-id", request_id.encode()),
@@ -147,8 +151,9 @@ class Guard:
             if whole:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, until - time.monotonic()))
-            except asyncio.TimeoutError:
+                with anyio.fail_after(max(0.0, until - time.monotonic())):
+                    message = await receive()
+            except TimeoutError:
                 raise Problem(408, f"body: expected all of it within {self.limits.seconds:g} s.") from None
             if message["type"] == "http.disconnect":
                 leave()

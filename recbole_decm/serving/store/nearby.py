@@ -16,8 +16,9 @@ from logging import getLogger
 
 import numpy as np
 
+from recbole_decm.serving.best import best
 from recbole_decm.serving.index import IndexOptions, VectorIndex, build_index, calibrate
-from recbole_decm.serving.store.scan import Hits, Want, best, hits_of, search
+from recbole_decm.serving.store.scan import Hits, Want, hits_of, search
 from recbole_decm.serving.store.table import Snapshot, Table
 
 QUERIES = 64

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recbole_decm.serving.best import best
+from recbole_decm.serving.best import best, best_of_columns
 from recbole_decm.serving.filters import Filter
 from recbole_decm.serving.store.table import Snapshot
 
 _NARROW = 16
 """Where a filter leaves less than one in so many tracks, they are gathered, and the others not multiplied with."""
-_BLOCK = 16384
-"""Vectors of one product: few enough to stay in the cache, and so many that threads rarely take turns."""
 _SCORES = 8_000_000
 """Scores that are held at a time."""
 
@@ -65,37 +63,33 @@ def search(now: Snapshot, queries: np.ndarray, wants: Sequence[Want]) -> list[Hi
     wide = np.flatnonzero(~np.array(narrow, bool))
     step = max(1, _SCORES // max(1, len(now.alive)))
     for start in range(0, len(wide), step):
-        part = wide[start : start + step]
-        scores = products(queries[part], now.vectors)
-        scores[:, now.dead] = -np.inf
-        for at, own in zip(part.tolist(), scores, strict=True):
-            mask = masks[at]
-            if mask is not None:
-                own[~mask] = -np.inf
-            found[at] = hits_of(now, own, wants[at])
+        part = wide[start : start + step].tolist()
+        scores = now.vectors @ queries[part].T  # the few queries are what is copied into another order
+        scores[now.dead] = -np.inf
+        for column, at in enumerate(part):
+            if (mask := masks[at]) is not None:
+                scores[~mask, column] = -np.inf
+        places = best_of_columns(scores, [_enough(wants[at], len(scores)) for at in part])
+        for column, at in enumerate(part):
+            found[at] = _hits(now, places[column], scores[places[column], column], wants[at])
     return [hits for hits in found if hits is not None]
 
 
-def products(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """(B, E) queries times (M, E) vectors -> (B, M), for B of up to some dozens.
-
-    One product would first copy all vectors into another order, which takes longer than to multiply. Here the few
-    queries are what is copied, and each block of products is turned round while it is in the cache.
-    """
-    found = np.empty((len(queries), len(vectors)), np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        found[:, start : start + _BLOCK] = (vectors[start : start + _BLOCK] @ queries.T).T
-    return found
+def hits_of(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray) -> Hits:
+    """One list from the scores of some rows, in their order."""
+    places = best(scores, _enough(want, len(scores)))
+    return _hits(now, rows[places], scores[places], want)
 
 
-def hits_of(now: Snapshot, scores: np.ndarray, want: Want, rows: np.ndarray | None = None) -> Hits:
-    """One list from the scores of all rows, or of some rows in their order."""
-    places = best(scores, min(want.k + len(want.exclude), len(scores)))
-    scores = scores[places]
-    chosen = places if rows is None else rows[places]
-    ids = [now.ids[row].decode() for row in chosen.tolist()]
+def _enough(want: Want, count: int) -> int:
+    """Tracks that are enough for a list: it may leave out all that are excluded."""
+    return min(want.k + len(want.exclude), count)
+
+
+def _hits(now: Snapshot, chosen: np.ndarray, scores: np.ndarray, want: Want) -> Hits:
+    ids = [text.decode() for text in now.ids.of(chosen)]
     if want.exclude:
         left_out = want.exclude if isinstance(want.exclude, (set, frozenset)) else set(want.exclude)
         kept = [at for at, track in enumerate(ids) if track not in left_out][: want.k]
         ids, scores, chosen = [ids[at] for at in kept], scores[kept], chosen[kept]
-    return Hits(ids, scores, now.vectors[chosen], [now.metadata[row] for row in chosen.tolist()])
+    return Hits(ids, scores, now.vectors[chosen], now.metadata.of(chosen))

@@ -25,6 +25,12 @@ class Texts:
         start = int(self._starts[row])
         return bytes(self._content[start : start + int(self._lengths[row])])
 
+    def of(self, rows: np.ndarray) -> list[bytes]:
+        """The texts of some rows."""
+        starts, content = self._starts[rows], self._content
+        ends = (starts + self._lengths[rows]).tolist()
+        return [bytes(content[start:end]) for start, end in zip(starts.tolist(), ends, strict=True)]
+
     def set(self, rows: np.ndarray, texts: Sequence[bytes]) -> None:
         """Set the texts of some rows."""
         lengths = np.fromiter(map(len, texts), np.int32, len(texts))
@@ -44,5 +50,5 @@ class Texts:
         other, filled = Texts(capacity), np.flatnonzero(self._lengths)
         for start in range(0, len(filled), _PART):
             rows = filled[start : start + _PART]
-            other.set(rows, [self[row] for row in rows.tolist()])
+            other.set(rows, self.of(rows))
         return other

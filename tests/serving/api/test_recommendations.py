@@ -205,3 +205,16 @@ def test_too_many_at_a_time_are_asked_to_come_again(tmp_path):
         videos = [{"features": {"visual": VISUAL}}] * 3
         assert client.post("/v1/recommendations", json={"videos": videos}).status_code == 422
         assert ask(client, 422, k=6)["detail"] == "k: expected a whole number from 1 to 5, found 6."
+
+
+def test_a_fault_of_the_server_is_a_problem_that_tells_nothing_of_it(tmp_path, monkeypatch, caplog):
+    with served(tmp_path) as (client, service):
+
+        def broken(*given):
+            raise RuntimeError("inner words")
+
+        monkeypatch.setattr(service, "_watch", broken)
+        answer = client.post("/v1/recommendations", json={"videos": [{"features": {"visual": [0.5] * 5}}], "k": 3})
+    assert answer.status_code == 500 and answer.headers["content-type"] == "application/problem+json"
+    assert "inner words" not in answer.text and "RuntimeError: inner words" in caplog.text
+    assert answer.headers["x-request-id"] in answer.json()["instance"]
