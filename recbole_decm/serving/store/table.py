@@ -22,7 +22,7 @@ from recbole_decm.serving.filters import Filter
 from recbole_decm.serving.store.columns import LiveColumn
 from recbole_decm.serving.store.keys import Keys
 from recbole_decm.serving.store.rows import TEXT, cell
-from recbole_decm.serving.store.texts import Texts
+from recbole_decm.serving.store.texts import Shorthand, Texts
 
 _ROOM = 65_536
 _MASKS = 32
@@ -88,13 +88,20 @@ class Table:
         capacity = room + room // 8 + _ROOM
         self._vectors = np.empty((capacity, dim), np.float32)
         self._born = np.zeros(capacity, np.int32)
-        self._keys = Keys()
+        self._keys, self._shorthand = Keys(), Shorthand()
         self._free: deque[tuple[int, int]] = deque()  # (first generation without it, row)
         self._readers: dict[int, int] = {}
         self._gate = threading.Lock()
         nothing = np.zeros(0, np.int64)
         self.now = Snapshot(
-            0, self._vectors[:0], nothing.astype(bool), nothing, Texts(capacity), Texts(capacity), {}, self._born[:0]
+            generation=0,
+            vectors=self._vectors[:0],
+            alive=nothing.astype(bool),
+            dead=nothing,
+            ids=Texts(capacity),
+            metadata=Texts(capacity, self._shorthand),
+            columns={},
+            born=self._born[:0],
         )
 
     @contextmanager
@@ -155,6 +162,7 @@ class Table:
         texts = [metadata[at] or "" for at in put.tolist()]
         self._vectors[rows], self._born[rows] = vectors[put], now.generation + 1
         now.ids.set(rows, [name.encode() for name in names])
+        self._shorthand.learn(kinds)
         now.metadata.set(rows, [text.encode() for text in texts])
         columns = self._columns(now, rows, texts, kinds, alive)
         gone = old[old >= 0]
