@@ -30,6 +30,10 @@ class DistributedError(DecCMError):
     """A process of a run that died, could not be reached, or no longer agrees with the others."""
 
 
+class DivergedError(DecCMError):
+    """A training whose loss is no number any more."""
+
+
 class StoreUnavailable(DecCMError):
     """The store of a served catalogue cannot be reached for now; what it acknowledged is kept. Try again."""
 

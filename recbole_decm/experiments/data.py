@@ -47,7 +47,7 @@ def make(entry: DataEntry, seed: int, out: Path, progress: Callable[[int], None]
     name, folder = place(entry, seed, out)
     assert folder is not None
     if entry.uploads is not None:
-        table = read_uploads(entry.uploads)
+        table = read_uploads(entry.uploads, entry.genre_separator)
         config = config_of(table, **entry.options(seed))
         write_simulation(simulate_uploads(table, config, progress), folder, name, overwrite=True)
     elif entry.simulate is not None:
@@ -66,7 +66,8 @@ def needed_bytes(specification: Specification, out: Path) -> int:
         if entry.simulate is not None:
             config = entry.simulation(seed)
             if entry.uploads is not None:
-                config = config_of(read_uploads(entry.uploads), **entry.options(seed))
+                table = read_uploads(entry.uploads, entry.genre_separator)
+                config = config_of(table, **entry.options(seed))
             cells = (config.videos + config.pgc_videos) * config.visual_dim
             total += 8 * (cells + (config.music + config.pgc_music) * config.acoustic_dim)
         else:
@@ -86,7 +87,8 @@ def _made(specification: Specification) -> Iterator[tuple[DataEntry, int]]:
 def _source(entry: DataEntry, seed: int) -> dict:
     """What a data set is made from, as plain JSON values."""
     if entry.uploads is not None:
-        return {"simulate": entry.options(seed), "uploads": of_files([entry.uploads])}
+        separated = {} if entry.genre_separator is None else {"genre_separator": entry.genre_separator}
+        return {"simulate": entry.options(seed), "uploads": of_files([entry.uploads]), **separated}
     if entry.simulate is not None:
         return json.loads(json.dumps({"simulate": asdict(entry.simulation(seed))}))
     assert entry.import_released is not None

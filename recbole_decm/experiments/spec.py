@@ -209,13 +209,14 @@ class Released(Strict):
 
 class DataEntry(Strict):
     """A data set under a label: one that exists (``dataset``), one to simulate, around real uploads where ``uploads``
-    names a table of them, or one to import."""
+    names a table of them, or one to import. ``genre_separator`` stands between the genres of a cell of that table."""
 
     label: str
     dataset: str | None = None
     data_path: Folder | None = None
     simulate: Annotated[dict[str, Any], AfterValidator(_simulation)] | None = None
     uploads: Table | None = None
+    genre_separator: Annotated[str, Field(min_length=1)] | None = None
     per_seed: bool = False
     import_released: Released | None = None
     config: Values = Field(default_factory=dict)
@@ -234,6 +235,8 @@ class DataEntry(Strict):
                 refuse_beside_table(self.simulate)
             except ConfigError as error:
                 raise ValueError(str(error)) from error
+        elif self.genre_separator is not None:
+            raise ValueError("genre_separator: expected it beside uploads alone.")
         if self.per_seed and "seed" in (self.simulate or {}):
             raise ValueError("simulate: expected no seed of its own with per_seed.")
         if self.data_path is not None and self.dataset is None:

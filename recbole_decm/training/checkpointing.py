@@ -14,7 +14,7 @@ from recbole.utils import get_local_time
 
 from recbole_decm.config.keys import Role, having
 from recbole_decm.data.priors import known_genres
-from recbole_decm.errors import CheckpointError, ConfigError, DecCMError
+from recbole_decm.errors import CheckpointError, ConfigError, DecCMError, DivergedError
 from recbole_decm.io.write import in_one_line, make_folder, take_held
 from recbole_decm.media.cards import as_values
 from recbole_decm.training.checkpoint import (
@@ -321,7 +321,7 @@ class CheckpointMixin:
 
     def _check_nan(self, loss):
         if not torch.isfinite(loss):
-            raise DecCMError(
+            raise DivergedError(
                 f"training loss: expected a number, found {loss.item()}. Lower learning_rate or set clip_grad_norm."
             )
 

@@ -24,6 +24,7 @@ from recbole_decm.config.keys import Role, having
 from recbole_decm.config.protocols import AUTO, CANDIDATES, DEFAULT, values_of
 from recbole_decm.data.loaders import Splits
 from recbole_decm.data.nested import FOLDS, NestedRows
+from recbole_decm.errors import DivergedError
 from recbole_decm.io.digest import of_values
 from recbole_decm.io.write import scratch_folder, write_text
 from recbole_decm.training import teacher
@@ -134,14 +135,19 @@ def _scores(
             for splits in rows.folds(one, range(count)):
                 with scratch_folder(teacher.folder_of(config)) as folder:
                     one["checkpoint_dir"] = str(folder)
-                    found.setdefault(name, []).append(_score(fit(one, splits=splits), splits))
+                    found.setdefault(name, []).append(_score(one, splits, fit))
                 shown.update()
     return found
 
 
-def _score(trained: Any, splits: Splits) -> float:
+def _score(config: DecCMConfig, splits: Splits, fit: Callable[..., Any]) -> float:
     """NDCG under ``inference_prior``, as the run itself will rank: under the preferences of those who chose, what these
-    say would count for every protocol alike, and the match for less."""
+    say would count for every protocol alike, and the match for less. A training that diverges ranks nothing: 0."""
+    try:
+        trained = fit(config, splits=splits)
+    except DivergedError as error:
+        getLogger().warning(f"protocol: {config['protocol']} counts 0 in a fold. {error}")
+        return 0.0
     (value,) = trained.trainer.evaluate(splits.test).values()
     return float(value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -221,6 +222,19 @@ def test_a_simulation_around_real_uploads(tmp_path):
     assert [(record["confounding"], record["videos"]) for record in records] == [(0.0, 40), (1.5, 40)]
     uploads(tmp_path, step=-1)
     assert len(missing(found, out)) == 2  # another table
+    for entry in data:
+        next(iter(entry.values()))["genre_separator"] = "o"  # pop is p, and rock r and ck
+    Path("s.yaml").write_text(yaml.safe_dump({**GOOD, "models": ["Pop"], "datasets": data}))
+    found = read_specification("s.yaml", folder)
+    make(*missing(found, out)[0], out)
+    assert len(missing(found, out)) == 1
+    items = pd.read_csv(out / "data" / "c_0.0" / "c_0.0.item", sep="\t")
+    assert set(items["genre:token_seq"]) == {"p", "ck r"}
+    Path("s.yaml").write_text(
+        yaml.safe_dump({**GOOD, "datasets": [{"x": {"simulate": {"videos": 50}, "genre_separator": "|"}}]})
+    )
+    with pytest.raises(ConfigError, match="genre_separator: expected it beside uploads alone"):
+        read_specification("s.yaml", folder)
     for wrong in ({"dataset": "sim"}, {"simulate": {"videos": 50}}):
         Path("s.yaml").write_text(yaml.safe_dump({**GOOD, "datasets": [{"x": {**wrong, "uploads": "${REAL}"}}]}))
         with pytest.raises(ConfigError, match=r"uploads: expected it beside simulate|--videos: expected none beside"):

@@ -68,6 +68,22 @@ def test_a_damaged_cache_is_made_again(planted):
     assert json.loads(path.read_text())["scores"] == scores
 
 
+def test_a_candidate_that_diverges_is_worst_and_stops_nothing(planted, caplog):
+    """A learning rate that the default survives and the other does not would otherwise end the run."""
+    config = make_config("DecCMPlus", planted, **FAST)
+    real = run.fit
+
+    def fit(config, splits):
+        if config["protocol"] == "few-artists":
+            config["learning_rate"] = 1e30
+        return real(config, splits=splits)
+
+    choice = protocol.find(config, run.load(config), fit)
+    assert choice.chosen == "default" and choice.scores["few-artists"] == [0.0, 0.0]
+    assert min(choice.scores["default"]) > 0
+    assert caplog.text.count("protocol: few-artists counts 0 in a fold. training loss: expected a number") == 2
+
+
 @pytest.mark.parametrize(
     ("scores", "chosen"),
     [
