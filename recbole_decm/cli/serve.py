@@ -15,6 +15,8 @@ _LIMITS = {
     "body": "Bytes of a request without files.",
     "upload": "Bytes of a request with files.",
     "k": "Tracks of a list.",
+    "tracks": "Tracks of all lists of a request.",
+    "explained": "Videos of a request with explanations.",
     "batch": "Videos of a request, tracks of a change.",
     "uploads": "Files of a request.",
     "seconds": "Seconds until a request has come, and until it is answered.",

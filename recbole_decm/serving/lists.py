@@ -67,7 +67,7 @@ class Lists:
         alike = 0
         for part in videos.blocks(block):
             scores, rows = self.top(part, k, allowed)
-            alike += int((scores[:, 0] == scores[:, -1]).sum()) if k > 1 else 0
+            alike += int(((scores[:, 0] == scores[:, -1]) & (rows[:, -1] >= 0)).sum()) if k > 1 else 0
             table = {
                 videos.label: np.repeat(part.labels, k),
                 "rank": np.tile(np.arange(1, k + 1), len(part.labels)),

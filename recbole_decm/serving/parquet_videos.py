@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ def parquet_as_folder(path: Path, folder: Path) -> None:
     except Exception as error:  # pyarrow raises a dozen types
         raise DataError(f"{path}: expected a table in Parquet, but {str(error)[:200]}.") from error
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    fields = [part.name for part in table.schema_arrow if any(is_list(part.type) for is_list in lists)]
+    listed = [part for part in table.schema_arrow if any(is_list(part.type) for is_list in lists)]
+    fields = [part.name for part in listed if _is_number(part.type.value_type)]
     if not fields or not table.metadata.num_rows:
         raise DataError(f"{path}: expected rows with a column of lists of numbers, found {table.schema_arrow.names}.")
+    if others := [part.name for part in listed if part.name not in fields]:
+        getLogger().warning(f"{path}: the columns {', '.join(others)} are left out, which hold no numbers.")
     folder.mkdir()
     for name in fields:
         if not name.replace("_", "").isalnum():
@@ -54,6 +58,12 @@ def parquet_as_folder(path: Path, folder: Path) -> None:
             for at, batch in enumerate(table.iter_batches(_ROWS, columns=["video_id"])):
                 ids = pd.DataFrame({"video_id": [str(value) for value in batch.column(0).to_pylist()]})
                 file.write(csv_text(ids, at == 0))
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
 
 
 def _width(path: Path, table: Any, name: str) -> int:

@@ -367,3 +367,13 @@ def test_lists_of_equal_scores_say_that_they_are_the_order_of_the_catalogue(capl
     caplog.clear()
     list(Constant(tokens, lambda fields: None).frames(videos, 1))
     assert not caplog.text
+
+
+def test_lists_that_a_filter_leaves_empty_are_not_called_alike(caplog):
+    class Two(Lists):
+        def top(self, videos, k, allowed=None):
+            scores = np.full((len(videos.labels), k), -np.inf)
+            return scores, np.full(scores.shape, -1)
+
+    found = list(Two(np.array(["a", "b"]), lambda names: {}).frames(videos_in_memory(np.zeros((3, 2)), {"visual": 2}), k=2))
+    assert sum(map(len, found)) == 0 and "the same" not in caplog.text

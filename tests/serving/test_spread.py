@@ -55,7 +55,8 @@ def test_a_parquet_table_is_as_a_matrix(places):
     np.save("today.npy", VIDEOS)
     ids = [f"clip {row}" for row in range(230)]
     expected = recommended(places["artefact"], "today.npy", "a.parquet")
-    found = recommended(places["artefact"], table(video_id=ids, visual=list(VIDEOS), title=ids), "b.parquet")
+    columns = {"video_id": ids, "visual": list(VIDEOS), "title": ids, "tags": [["a", "b"]] * 230}
+    found = recommended(places["artefact"], table(**columns), "b.parquet")
     assert found["video_id"].tolist() == np.repeat(ids, 3).tolist()
     assert found["music_id"].tolist() == expected["music_id"].tolist() and np.allclose(
         found["score"], expected["score"]
@@ -67,7 +68,7 @@ def test_a_parquet_table_is_as_a_matrix(places):
     [
         ({"video_id": ["a"]}, "expected rows with a column of lists of numbers"),
         ({"visual": [[1.0] * 12, [1.0] * 11]}, "expected lists of one length in 'visual', 12"),
-        ({"visual": [["a"] * 12]}, "expected lists of numbers in 'visual'"),
+        ({"visual": [["a"] * 12]}, "expected rows with a column of lists of numbers"),
         ({"visual": [[1.0] * 12, None]}, "expected finite numbers"),
         ({"../x": [[1.0] * 12]}, "expected names of fields"),
         ({"text": [[1.0] * 12]}, "visual.npy"),

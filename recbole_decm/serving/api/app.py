@@ -65,10 +65,12 @@ def routes(service: Service) -> App:
 
 
 def _operations(app: FastAPI, service: Service) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", tags=["operation"], summary="200 when the server is up")
     async def healthz() -> dict[str, str]:
         return UP
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", tags=["operation"], summary="200 when the catalogue is loaded")
     async def readyz() -> dict[str, Any]:
         return {"status": "ready", "artefact": service.live.version, "tracks": service.live.size}

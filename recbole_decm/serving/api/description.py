@@ -20,7 +20,7 @@ from recbole_decm.serving.api.problems import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
 _STATUSES = {
-    "get": (401, 403, 404, 429),
+    "get": (401, 403, 404, 422, 429, 503),
     "put": (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     "post": (400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
     "delete": (401, 403, 404, 422, 429, 503),

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-POOL = 10  # candidates for each place of a list, and at least so many
-LEAST_POOL = 100
+POOL, LEAST_POOL, MOST_POOL = 10, 100, 2_000
+"""Candidates for each place of a list; at least and at most so many, but for longer lists."""
 
 
 def pool_size(k: int) -> int:
     """Candidates that a list of ``k`` is chosen from."""
-    return max(LEAST_POOL, POOL * k)
+    return max(LEAST_POOL, min(POOL * k, MOST_POOL), k)
 
 
 def choose(
@@ -46,7 +46,7 @@ def choose(
         metadata: of the n candidates, for ``most``.
 
     Returns:
-        fewer than k places where ``most`` leaves no more.
+        fewer than k places where ``most`` leaves no more of the candidates.
 
     Examples:
         >>> tracks = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

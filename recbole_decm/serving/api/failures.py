@@ -25,10 +25,12 @@ def problem_of(scope: Mapping[str, Any], error: Exception) -> Problem:
     if isinstance(error, DecCMError):
         return of_error(error)
     if isinstance(error, HTTPException):
-        if error.status_code not in (404, 405):
-            return Problem(error.status_code, error.detail)
-        words = f"{scope['method']} {scope['path'][:200]}: expected one of the routes of /docs, found no such."
-        return Problem(error.status_code, words)
+        asked = f"{scope['method']} {scope['path'][:200]}"
+        if error.status_code == 404:
+            return Problem(404, f"{asked}: expected one of the routes of /docs, found no such.")
+        if error.status_code == 405:
+            return Problem(405, f"{asked}: expected a method of this route, as in /docs, found another.")
+        return Problem(error.status_code, error.detail)
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return Problem(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")

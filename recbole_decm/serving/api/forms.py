@@ -112,7 +112,7 @@ class Batch(Form):
     """Changes that are made in this order: ``put``, then ``delete``."""
 
     put: list[NamedTrack] = Field(default_factory=list)
-    delete: list[str] = Field(default_factory=list)
+    delete: list[TrackId] = Field(default_factory=list)
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

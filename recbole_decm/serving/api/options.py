@@ -26,6 +26,8 @@ class Limits(Typed):
         body: bytes of a request without a file.
         upload: bytes of a request with files.
         k: tracks of a list.
+        tracks: of all lists of a request.
+        explained: videos of a request with explanations, which rank the catalogue twice more.
         batch: videos of a request, or tracks of a change.
         uploads: files of a request.
         seconds: until a request has arrived, and until it is answered.
@@ -40,6 +42,8 @@ class Limits(Typed):
     body: _Count = 4 << 20
     upload: _Count = 256 << 20
     k: _Count = 1000
+    tracks: _Count = 20_000
+    explained: _Count = 32
     batch: _Count = 256
     uploads: _Count = 8
     seconds: Annotated[float, Field(gt=0)] = 30.0

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from recbole_decm.errors import DecCMError
 from recbole_decm.serving.api.asked import Asked, Priors, priors_of
-from recbole_decm.serving.api.diversity import choose, pool_size
+from recbole_decm.serving.api.diversity import POOL, choose, pool_size
 from recbole_decm.serving.api.explaining import Explainer
 from recbole_decm.serving.api.problems import Problem, of_error
 from recbole_decm.serving.artefact.neighbours import Neighbours
@@ -20,6 +20,10 @@ from recbole_decm.serving.store.scan import Hits, Want
 if TYPE_CHECKING:
     from recbole_decm.serving.artefact import Artefact
     from recbole_decm.serving.store.live import Live, View
+
+
+_FURTHEST = 10_000
+"""Tracks that are looked at for a list with ``max_per``."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class _Ready:
     rows: slice
 
 
+class _Unanswered(Exception):
+    """Stands where an answer is to come."""
+
+
 def rank(
     live: Live, batch: Sequence[Asked], neighbours: tuple[str, Neighbours] | None = None
 ) -> list[Lists | Exception]:
@@ -68,7 +76,7 @@ def rank(
         neighbours: of the artefact with this id, for explanations.
     """
     view = live.view()
-    answers: list[Lists | Exception] = [Problem(500, "no answer")] * len(batch)
+    answers: list[Lists | Exception] = [_Unanswered()] * len(batch)
     ready: list[_Ready] = []
     start = 0
     for place, asked in enumerate(batch):
@@ -80,8 +88,13 @@ def rank(
             start += len(asked)
     if ready:
         queries = _queries(view.artefact, ready)
+        for one in [one for one in ready if not np.isfinite(queries[one.rows]).all()]:
+            place = int(np.flatnonzero(~np.isfinite(queries[one.rows]).all(axis=1))[0])
+            words = f"videos, entry {place + 1}: expected features that the model can encode, found numbers beyond it."
+            answers[one.place] = Problem(422, words)
+            queries[one.rows] = 0.0
         hits = view.search_each(queries, [want for one in ready for want in [_want(one)] * len(one.asked)])
-        for one in ready:
+        for one in [one for one in ready if isinstance(answers[one.place], _Unanswered)]:
             near = neighbours[1] if neighbours is not None and neighbours[0] == view.artefact.manifest.id else None
             answers[one.place] = _or_problem(_lists, view, one, queries[one.rows], hits[one.rows], near)
     return answers
@@ -103,6 +116,9 @@ def _priors(view: View, asked: Asked) -> Priors:
         raise Problem(503, "the artefact has changed, and takes other features now: see /v1/artefact.", 1)
     if asked.where is not None:
         view.check(asked.where)
+    known = view.table.now.columns
+    if unknown := [column for column in asked.options.max_per if column not in known]:
+        raise Problem(422, f"max_per: expected columns of the tracks ({', '.join(known)}), found '{unknown[0][:100]}'.")
     return priors_of(view.artefact, asked, view.metadata_of)
 
 
@@ -125,10 +141,7 @@ def _lists(view: View, one: _Ready, queries: np.ndarray, hits: Sequence[Hits], n
     explainer = Explainer(view, one.asked, priors, queries, near) if options.explain else None
     videos = []
     for row, found in enumerate(hits):
-        chosen: Sequence[int] = range(len(found.ids))
-        if options.diversity or options.max_per:
-            metadata = found.metadata if options.max_per else ()
-            chosen = choose(found.scores, found.vectors, options.k, options.diversity, options.max_per, metadata)
+        found, chosen = _chosen(view, one, queries[row : row + 1], found)
         ids, vectors = [found.ids[at] for at in chosen], found.vectors[list(chosen)]
         prior = None if priors.used is None else priors.used[row]
         habit = None if priors.habit is None or np.isnan(priors.habit[row]).any() else priors.habit[row]
@@ -144,6 +157,21 @@ def _lists(view: View, one: _Ready, queries: np.ndarray, hits: Sequence[Hits], n
             )
         )
     return Lists(view.artefact.manifest.id, view.artefact.manifest.genres, videos)
+
+
+def _chosen(view: View, one: _Ready, query: np.ndarray, found: Hits) -> tuple[Hits, Sequence[int]]:
+    """Candidates of a list, and the places of those in it. Where ``max_per`` leaves too few, more are looked at."""
+    options = one.asked.options
+    if not options.diversity and not options.max_per:
+        return found, range(len(found.ids))
+    want = _want(one)
+    while True:
+        metadata = found.metadata if options.max_per else ()
+        chosen = choose(found.scores, found.vectors, options.k, options.diversity, options.max_per, metadata)
+        if len(chosen) >= options.k or len(found.ids) < want.k or want.k >= _FURTHEST:
+            return found, chosen
+        want = want._replace(k=min(POOL * want.k, _FURTHEST))
+        (found,) = view.search_each(query, [want])
 
 
 def _metadata(found: Hits, chosen: Sequence[int], near: Neighbours | None) -> list[dict[str, Any]]:

@@ -122,7 +122,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(options.limits.seconds) + 1,
+        timeout_graceful_shutdown=int(3 * options.limits.seconds) + 2,  # to read, to decode, and to rank
     )
     server = uvicorn.Server(config)
     with line, suppress(KeyboardInterrupt):  # uvicorn has ended in peace, and passes the signal on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -56,6 +56,7 @@ class Service:
             lambda batch: rank(live, batch, self._neighbours), _TOGETHER, options.limits.waiting
         )
         self._changes = ThreadPoolExecutor(1, "changes")
+        self._changing = 0  # the thread of the changes
         self._decoders: Decoders | None = None
         self._extractors: dict[tuple[str, str], Any] = {}
         self._reloading = threading.Lock()
@@ -117,6 +118,14 @@ class Service:
             raise Problem(422, f"k: expected a whole number from 1 to {self.limits.k}, found {options.k}.")
         if videos > self.limits.batch:
             raise Problem(422, f"videos: expected at most {self.limits.batch}, found {videos}.")
+        if options.explain and videos > self.limits.explained:
+            raise Problem(422, f"videos: expected at most {self.limits.explained} with explain, found {videos}.")
+        if videos * options.k > self.limits.tracks:
+            raise Problem(
+                422,
+                f"k: expected at most {self.limits.tracks} tracks in all lists together, found {videos} lists of "
+                f"{options.k}. Ask for fewer at a time.",
+            )
 
     async def _lists(
         self, options: Options, features: Mapping[str, np.ndarray], preferences: Sequence[Any], request_id: str
@@ -182,13 +191,14 @@ class Service:
         return self._extractors[key]
 
     async def _decoded(self, files: Sequence[BinaryIO], side: str) -> dict[str, np.ndarray]:
+        """Features of files; 503 where it takes more than the seconds of a request."""
         try:
             extractors = self.extractors(side)
         except ConfigError as error:
             raise of_error(error) from error
         if self._decoders is None:
             self._decoders = Decoders(self.limits)
-        return await self._decoders.features(files, extractors)
+        return await self._in_time(self._decoders.features(files, extractors), "files decoded")
 
     # --- tracks -------------------------------------------------------------------------------------------------------
     async def put(self, tracks: Sequence[NamedTrack]) -> None:
@@ -208,8 +218,30 @@ class Service:
         await self.change(self.live.put, Tracks(np.array(ids, dtype=object), features, table))
 
     async def change(self, work: Any, *given: Any) -> Any:
-        """Do something with the store, in a thread: one change after another."""
-        return await asyncio.get_running_loop().run_in_executor(self._changes, work, *given)
+        """Do something with the store, in a thread: one change after another.
+
+        Raises:
+            Problem: 503, the store does not answer in time.
+        """
+
+        def working() -> Any:
+            self._changing = threading.get_ident()
+            return work(*given)
+
+        try:
+            return await self._in_time(
+                asyncio.get_running_loop().run_in_executor(self._changes, working), "an answer of the store"
+            )
+        except Problem:
+            self.live.store.interrupt(self._changing)
+            raise
+
+    async def _in_time(self, work: Awaitable[Any], what: str) -> Any:
+        try:
+            return await asyncio.wait_for(work, self.limits.seconds)
+        except asyncio.TimeoutError:
+            seconds = self.limits.seconds
+            raise Problem(503, f"expected {what} within {seconds:g} s, found none. Come again.", 1) from None
 
     # --- the artefact -------------------------------------------------------------------------------------------------
     def describe(self) -> dict[str, Any]:

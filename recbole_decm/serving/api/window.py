@@ -19,7 +19,9 @@ from pydantic_core import from_json
 from recbole_decm.metrics import genre_kl, genre_share
 from recbole_decm.serving.api.diversity import values_of
 
-MOST_LISTS = 10_000
+MOST_LISTS, MOST_BYTES = 10_000, 64 << 20
+"""Lists of a window, and bytes of their ids and metadata."""
+_OVERHEAD = 90  # bytes of two small objects of Python
 
 
 class Served(NamedTuple):
@@ -58,7 +60,7 @@ class Measures:
 
 
 class Window:
-    """The lists of the last seconds, at most :data:`MOST_LISTS`, the latest of them.
+    """The lists of the last seconds, the latest of them: at most :data:`MOST_LISTS` and :data:`MOST_BYTES`.
 
     Args:
         seconds: how long a list counts.
@@ -70,13 +72,21 @@ class Window:
         self, seconds: float, popularity: str = "popularity", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.seconds, self.popularity, self._clock = seconds, popularity, clock
-        self._lists: deque[tuple[float, Served]] = deque(maxlen=MOST_LISTS)
+        self._lists: deque[tuple[float, int, Served]] = deque()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def add(self, served: Served) -> None:
         """Take a list that is being served."""
+        size = sum(map(len, served.tracks)) + sum(map(len, served.metadata)) + _OVERHEAD * len(served.tracks)
         with self._lock:
-            self._lists.append((self._clock(), served))
+            self._lists.append((self._clock(), size, served))
+            self._bytes += size
+            while len(self._lists) > MOST_LISTS or self._bytes > MOST_BYTES:
+                self._drop()
+
+    def _drop(self) -> None:
+        self._bytes -= self._lists.popleft()[1]
 
     def measures(self, genres: Sequence[str], majority: str | None, size: int) -> Measures:
         """Measure what is in the window.
@@ -89,8 +99,8 @@ class Window:
         since = self._clock() - self.seconds
         with self._lock:
             while self._lists and self._lists[0][0] < since:
-                self._lists.popleft()
-            lists = [served for _, served in self._lists if served.tracks]
+                self._drop()
+            lists = [served for _, _, served in self._lists if served.tracks]
         return _measured(lists, genres, majority, size, self.popularity)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import select
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
@@ -39,6 +42,7 @@ class Connections:
                 'Install them with: pip install "recbole-decm[postgres]".'
             ) from error
         self._url, self._idle, self._closed = url, LifoQueue[Any](), False
+        self._used: dict[int, Any] = {}  # by thread
 
     @contextmanager
     def one(self) -> Iterator[Any]:
@@ -51,6 +55,7 @@ class Connections:
         driver = self._driver
         try:
             base = self._whole() or self._opened()
+            self._used[threading.get_ident()] = base
             try:
                 yield base
             except BaseException:
@@ -59,6 +64,7 @@ class Connections:
                         base.close()
                 raise
             finally:
+                self._used.pop(threading.get_ident(), None)
                 if not base.closed:
                     self._idle.put(base)
         except (driver.OperationalError, driver.InterfaceError) as error:
@@ -120,6 +126,14 @@ class Connections:
         """Raise DataError for tables of a later format."""
         if found > known:
             raise DataError(f"store: expected tables of format {known} or older, found {found}. Update recbole-decm.")
+
+    def interrupt(self, thread: int) -> None:
+        """End the connection that a thread waits for: a server that hangs keeps a healthy line open."""
+        base = self._used.get(thread)
+        if base is None:
+            return
+        with suppress(OSError, self._driver.Error), socket.socket(fileno=os.dup(base.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close all that are idle; those in use close when they come back."""

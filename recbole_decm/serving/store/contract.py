@@ -180,5 +180,8 @@ class Store(Protocol):
     def keep_vectors(self, version: str, seqs: np.ndarray, vectors: np.ndarray) -> None:
         """Keep the (n, E) vectors that a version gives some rows, so that nobody computes them again."""
 
+    def interrupt(self, thread: int) -> None:
+        """Have what a thread waits for raise StoreUnavailable, where it waits for a server."""
+
     def close(self) -> None:
         """Let go of the database."""

@@ -162,6 +162,9 @@ class Kept:
                 raise ConfigError(f"version: expected one that does not answer, found the active '{version}'.")
             self._drop_version(number)
 
+    def interrupt(self, thread: int) -> None:
+        """A database in this process keeps nobody waiting."""
+
     def _number(self, version: str) -> int:
         found = self._numbered()
         if version not in found:

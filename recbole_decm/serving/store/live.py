@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 POLL = 0.2
 """Seconds between two looks at what others have changed."""
 _LONGEST_WAIT = 30.0
+_FEW, _PATIENCE = 20, 2.0
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,16 @@ class View:
             for at, query in enumerate(np.asarray(queries, np.float32)):
                 scores = now.vectors @ query
                 scores[~allowed] = -np.inf
-                order, own = np.sort(scores), scores[rows]
-                above = len(order) - np.searchsorted(order, own, side="right")
-                for place in np.flatnonzero(len(order) - np.searchsorted(order, own) > above + 1):  # of equal ones
-                    above[place] += np.count_nonzero(scores[: rows[place]] == own[place])  # the first row wins
+                own = scores[rows]
+                if len(own) <= _FEW:  # to count takes less than to sort
+                    above = np.array([np.count_nonzero(scores > value) for value in own], np.int64)
+                    alike = np.array([np.count_nonzero(scores == value) for value in own], np.int64)
+                else:
+                    order = np.sort(scores)
+                    above = len(order) - np.searchsorted(order, own, side="right")
+                    alike = len(order) - np.searchsorted(order, own) - above
+                for place in np.flatnonzero(alike > 1):  # of equal ones the first row wins
+                    above[place] += np.count_nonzero(scores[: rows[place]] == own[place])
                 found[at] = np.where((rows >= 0) & allowed[rows], above + 1, 0)
             return found
 
@@ -329,5 +336,8 @@ class Live:
     def close(self) -> None:
         """End following, and let go of the store."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        while self._thread.is_alive():  # it waits for a database that does not answer
+            self.store.interrupt(self._thread.ident or 0)
+            self._thread.join(_PATIENCE)
         self.store.close()

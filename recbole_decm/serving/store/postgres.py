@@ -274,6 +274,9 @@ class PostgresStore(Kept):
         with self._connections.one() as base:
             return [search(base, number, kinds, query, k, chosen, exclude, effort) for query in queries]
 
+    def interrupt(self, thread: int) -> None:
+        self._connections.interrupt(thread)
+
     def close(self) -> None:
         self._connections.close()
 

@@ -9,6 +9,7 @@ import pytest
 from helpers.genre_artefact import DIM, GENRES, WEIGHT, GenreArtefact, tracks
 from helpers.service import served
 
+from recbole_decm.serving.api import diversity
 from recbole_decm.serving.api.options import Limits
 
 VISUAL = [0.3, -1.0, 0.5, 0.2, 1.0]
@@ -218,3 +219,42 @@ def test_a_fault_of_the_server_is_a_problem_that_tells_nothing_of_it(tmp_path, m
     assert answer.status_code == 500 and answer.headers["content-type"] == "application/problem+json"
     assert "inner words" not in answer.text and "RuntimeError: inner words" in caplog.text
     assert answer.headers["x-request-id"] in answer.json()["instance"]
+
+
+def test_a_request_may_ask_for_so_much_and_no_more(tmp_path):
+    """One thread searches for all: a request whose lists would keep it for a minute is refused."""
+    with served(tmp_path, limits=Limits(tracks=60, explained=2)) as (client, _):
+        for count, options, status in (
+            (6, {"k": 10}, 200),
+            (7, {"k": 10}, 422),
+            (2, {"k": 10, "explain": True}, 200),
+            (3, {"k": 10, "explain": True}, 422),
+        ):
+            videos = [{"features": {"visual": VISUAL}}] * count
+            answer = client.post("/v1/recommendations", json={"videos": videos} | options)
+            assert answer.status_code == status, answer.text
+        assert "at most 2 with explain, found 3" in answer.json()["detail"]
+
+
+def test_finite_features_beyond_what_the_model_can_encode_are_refused_alone(client):
+    bad, good = {"features": {"visual": [3e38] * 5}}, {"features": {"visual": VISUAL}}
+    answer = client.post("/v1/recommendations", json={"videos": [good, bad]})
+    assert answer.status_code == 422
+    assert "videos, entry 2: expected features that the model can encode" in answer.json()["detail"]
+    assert listed(ask(client)) == listed(client.post("/v1/recommendations", json={"videos": [good]}).json())
+
+
+def test_a_cap_looks_further_than_the_first_candidates(tmp_path, monkeypatch):
+    """All of the pool share a value; a track with another one stands below it."""
+    monkeypatch.setattr(diversity, "LEAST_POOL", 3)
+    monkeypatch.setattr(diversity, "POOL", 1)
+    with served(tmp_path) as (client, _):
+        order = listed(ask(client, k=30, prior="neutral"))
+        for track in order:
+            kept = client.get(f"/v1/tracks/{track}").json()
+            metadata = kept["metadata"] | {"kind": "rare" if track in order[-2:] else "usual"}
+            client.put(f"/v1/tracks/{track}", json={"features": kept["features"], "metadata": metadata})
+        found = listed(ask(client, k=2, prior="neutral", max_per={"kind": 1}))
+        assert found == [order[0], order[-2]]
+        answer = ask(client, status=422, k=2, max_per={"kinds": 1})
+        assert "max_per: expected columns of the tracks (" in answer["detail"] and "'kinds'" in answer["detail"]

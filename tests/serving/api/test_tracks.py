@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from helpers.genre_artefact import ACOUSTIC
 from helpers.service import served
@@ -116,3 +118,22 @@ def test_a_store_that_is_away_says_when_to_come_again(tmp_path, monkeypatch):
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
         assert len(listed(client)) == 30
+
+
+def test_a_batch_with_an_id_that_is_none_changes_nothing(client):
+    before = listed(client)
+    batch = {"put": [{"track_id": "new", "features": FEATURES}], "delete": ["a\nb"]}
+    assert client.post("/v1/tracks:batch", json=batch).status_code == 422
+    assert listed(client) == before
+
+
+def test_a_store_that_hangs_is_503_and_what_waits_for_it_is_let_go(tmp_path, monkeypatch):
+    with served(tmp_path, limits=Limits(seconds=0.3)) as (client, service):
+        hung, interrupted = threading.Event(), []
+        monkeypatch.setattr(service.live, "put", lambda tracks: hung.wait(10))
+        monkeypatch.setattr(service.live.store, "interrupt", lambda thread: (interrupted.append(thread), hung.set()))
+        answer = client.put("/v1/tracks/new", json={"features": FEATURES})
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert "an answer of the store within 0.3 s" in answer.json()["detail"]
+        assert len(interrupted) == 1 and interrupted[0] != threading.get_ident()
+        assert client.get("/v1/tracks/t0").status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 
 import numpy as np
 import pytest
@@ -131,6 +132,15 @@ def test_a_clip_longer_than_allowed_is_refused(tmp_path, clips):
     with served(tmp_path, artefact=clip_artefact(), limits=Limits(clip_seconds=0.5)) as (client, _):
         answer = client.post("/v1/recommendations", files=files(clips[0]))
         assert answer.status_code == 422 and "too-long" in answer.json()["detail"]
+
+
+def test_an_upload_that_takes_too_long_is_503(tmp_path, clips, monkeypatch):
+    with served(tmp_path, artefact=clip_artefact(), limits=Limits(seconds=0.3)) as (client, service):
+        slow = threading.Event()
+        monkeypatch.setattr(type(service._decoders), "_one", lambda *given: slow.wait(10))
+        answer = client.post("/v1/recommendations", files=[("video", ("a.mp4", clips[0].read_bytes()))])
+        slow.set()
+    assert answer.status_code == 503 and "expected files decoded within 0.3 s" in answer.json()["detail"]
 
 
 def test_an_artefact_that_does_not_say_how_its_features_were_made_takes_no_files(tmp_path, clips):

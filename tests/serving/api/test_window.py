@@ -52,6 +52,19 @@ def test_lists_leave_the_window_and_without_any_there_is_nothing_to_say():
     assert found.lists == 0 and math.isnan(found.majority_share) and math.isnan(found.calibration)
 
 
+def test_long_lists_push_earlier_ones_out(monkeypatch):
+    """What callers ask for cannot fill the memory."""
+    monkeypatch.setattr("recbole_decm.serving.api.window.MOST_BYTES", 100_000)
+    window = Window(60.0)
+    for at in range(50):
+        ids = [f"{at}-{place}" for place in range(100)]
+        window.add(Served(ids, [b'{"genre":"a"}'] * 100, None))
+    assert 1 < window.measures(["a"], "a", 5_000).lists < 12
+    monkeypatch.setattr("recbole_decm.serving.api.window.MOST_LISTS", 3)
+    window.add(Served(["x"], [b"{}"], None))
+    assert window.measures(["a"], "a", 5_000).lists == 3
+
+
 def test_a_habit_of_an_earlier_artefact_is_not_compared_with_other_genres():
     window = Window(10.0, clock=lambda: 0.0)
     window.add(of(("a", ["pop"], 1), habit=[0.2, 0.3, 0.5]))

@@ -236,7 +236,9 @@ def test_ranks_are_those_of_the_search(live, queries):
     assert ranks[:, 1:].tolist() == [[0, 0]] * 3
 
 
-def test_equal_tracks_have_the_ranks_of_the_search(live, queries):
+@pytest.mark.parametrize("few", [0, 20])
+def test_equal_tracks_have_the_ranks_of_the_search(live, queries, monkeypatch, few):
+    monkeypatch.setattr("recbole_decm.serving.store.live._FEW", few)
     twins = tracks([f"twin{at}" for at in range(8)], metadata=[{}] * 8)
     twins.features["acoustic"][:] = twins.features["acoustic"][0]
     live.put(twins)

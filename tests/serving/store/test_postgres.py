@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 
 import numpy as np
 import pytest
@@ -121,3 +122,30 @@ def test_writers_queue_and_numbers_have_no_holes(postgres_url):
     }
     for store in stores:
         store.close()
+
+
+def test_a_server_that_hangs_keeps_nobody_for_ever(postgres_url):
+    """Its line stays healthy, so no time limit of TCP helps; the wait is ended from here."""
+    store, told = open_store(postgres_url), []
+    started = threading.Event()
+
+    def wait():
+        try:
+            with store._connections.one() as base:
+                started.set()
+                base.execute("SELECT pg_sleep(60)")
+        except StoreUnavailable as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert started.wait(10)
+    store.interrupt(threading.get_ident())  # which waits for nothing
+    for _ in range(100):
+        store.interrupt(thread.ident)
+        thread.join(0.1)
+        if not thread.is_alive():
+            break
+    assert len(told) == 1 and "expected to reach PostgreSQL" in told[0]
+    assert store.state() == (0, None)  # by another connection
+    store.close()

@@ -21,7 +21,7 @@ export function drawTracks(place, tracks, media) {
 function moved(track) {
   const habit = track.explanation?.ranks.habit;
   if (!habit) return element("span", "moved", "");
-  const by = habit - track.rank;
+  const by = habit - track.explanation.ranks.served; // both before variety, which moves tracks for another reason
   const found = element("span", "moved", by > 0 ? `▲ ${by}` : by < 0 ? `▼ ${-by}` : "=");
   if (by) found.classList.add(by > 0 ? "up" : "down");
   found.title = `rank ${habit} as the uploader usually chooses`;
