@@ -46,7 +46,7 @@ def _priors_table(found: Mapping[str, Any]) -> str:
     for row in found["priors"]:
         cells = [row["prior"], *(f"{row[key]:.4g}" for key in ("lists_changed", "entries_replaced", "uneven_shift"))]
         cells += [f"{row['recall'][name]:.4f}" for name in names]
-        cells += [f"{row['do_recall'][0]:.4f}"] if estimated else []
+        cells += [f"{row['dorecall'][0]:.4f}"] if estimated else []
         lines.append(cells + ([f"{row['genres'][majority]:.4f}"] if found["genres"] else []))
     note = "Rankings under each prior, against those under the training mean:"
     return f"{note}\n" + tabulate(lines, headers=headers, disable_numparse=True)
@@ -74,7 +74,7 @@ def _estimates_lines(found: Mapping[str, Any]) -> str:
     about = found["estimated"]
     if "not_estimated" in about:
         return f"Without the uploaders' habits, nothing is estimated: {about['not_estimated']}"
-    value, low, high = found["genres"]["do_recall"]
+    value, low, high = found["genres"]["dorecall"]
     share, rows = about["chosen_majority_share"], about["effective_sample_size"]
     recalls = ", ".join(f"{_recall_of(name)} {recall:.4f}" for name, recall in found["genres"]["recall"].items())
     return (

@@ -133,7 +133,7 @@ def _priors(subject: Subject, k: int, weighed: Weighed | None) -> dict[str, Any]
                 "entries_replaced": float(measures.replaced_share(lists, scores).mean()),
                 "uneven_shift": measures.uneven_shift(reference, scores),
                 "recall": subject.recall(top),
-                "do_recall": _do_recall(weighed, top),
+                "dorecall": _do_recall(weighed, top),
                 "genres": _shares(subject, top),
             }
         )
@@ -192,7 +192,7 @@ def _genres(subject: Subject, config: Any, k: int, weighed: Weighed | None) -> d
         "majority": majority_genre(membership),
         "shares": shares,
         "recall": subject.recall(lists),
-        "do_recall": _do_recall(weighed, lists),
+        "dorecall": _do_recall(weighed, lists),
     }
 
 

@@ -69,12 +69,13 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
     if subject.preference is not None:
         # A match that was fitted without the preference holds the part of it that features happen to go with.
         fair, _, _ = cross_fit(choices, tracks, [penalty], seed)
-        mixing = fit_mixing(fair, choices, tracks, float(with_taste.numbers[-1]), seed)
+        group = _groups(subject)
+        mixing = fit_mixing(fair, choices, tracks, float(with_taste.numbers[-1]), seed, group)
         c, reach, unit = mixing.strength, 1.96 * mixing.deviation, float(taste.std())
         strength = habit.Strength(c, c - reach, c + reach, 2.8 * mixing.deviation)
         rest = habit.beyond_features(taste, choices.described.astype(np.float64))
-        p_value = habit.likelihood_ratio(without, habit.fit_kinds(content, kind, rest))
-        found |= {"test": "likelihood ratio", "p_value": p_value}
+        p_value = habit.score_test(content, kind, rest, group, seed)
+        found |= {"test": "score of the uploaders", "p_value": p_value}
     else:
         assert subject.uploader is not None
         own, unit = subject.uploader[subject.rows], 1.0
@@ -94,8 +95,17 @@ def examine(subject: Subject, seed: int = 0, progress: Callable[[str], None] = l
         expected = without.chances @ membership
         found["concentration"] = measures.concentration(own, genres, expected)
         found["concentration"]["videos"] = len(subject.chosen)
-        found["never_chosen"] = measures.never_chosen(own, genres, expected)
+        occurs = without.chances @ (membership > 0)
+        found["never_chosen"] = measures.never_chosen(own, genres, occurs)
     return found
+
+
+def _groups(subject: Subject) -> np.ndarray:
+    """(n,) whose rows they are: of uploaders, or of preferences where no uploader is known."""
+    if subject.uploader is not None:
+        return subject.uploader[subject.rows]
+    assert subject.preference is not None
+    return np.unique(subject.preference, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def log_kinds(match: np.ndarray, choices: Choices, tracks: Tracks) -> np.ndarray:

@@ -50,6 +50,9 @@ def _pairs(uploader: np.ndarray, genres: np.ndarray) -> float | None:
 def never_chosen(uploader: np.ndarray, genres: np.ndarray, content: np.ndarray) -> list[dict[str, Any]]:
     """For each genre the share of the uploaders with at least :data:`MANY_UPLOADS` videos that never chose it.
 
+    Args:
+        content: (n, K) the chance that the chosen track is of a genre, among others perhaps, by what the video shows.
+
     Returns:
         K entries: ``observed``, and ``content``: the share that is expected from what the videos show alone; None
         where no uploader has as many.

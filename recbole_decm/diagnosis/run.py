@@ -15,8 +15,15 @@ from recbole_decm.diagnosis.habit import Subject, examine
 from recbole_decm.diagnosis.words import conclusion, verdict
 from recbole_decm.estimation.habit import looks_counted
 from recbole_decm.io.atomic import Format, read_header
-from recbole_decm.training.estimates import TRACK_COMPONENTS, VIDEO_COMPONENTS, components_of
+from recbole_decm.training.estimates import (
+    LARGEST_UNKNOWN,
+    TRACK_COMPONENTS,
+    VIDEO_COMPONENTS,
+    components_of,
+    signs_of_counts,
+)
 
+FEWEST_UPLOADERS = 10
 FIT_ROWS = 8_000
 """Training rows that the content model and the tests look at, all of uploaders that are drawn; preferences are counted
 from all."""
@@ -42,10 +49,10 @@ def diagnose(
     config = _config(dataset, arguments)
     names = config["metrics"]
     built = DecCMDataset(config)
-    training = built.build()[0]
+    training, *others = built.build()
     videos, tracks = (training.inter_feat[field].numpy() for field in (training.uid_field, training.iid_field))
     found: dict[str, Any] = {"dataset": dataset, "rows": len(videos), "tracks": training.item_num - 1}
-    missing = _missing(training, names)
+    missing = _missing(training, others, names)
     if missing:
         found |= {"reason": missing}
         return found | {"verdict": conclusion(found), "words": verdict(found)}
@@ -99,14 +106,24 @@ def _rows_to_look_at(uploader: np.ndarray | None, count: int, seed: int) -> np.n
     return np.sort(order[:FIT_ROWS])
 
 
-def _missing(training: DecCMDataset, metrics: Sequence[str]) -> str | None:
+def _missing(training: DecCMDataset, others: Sequence[DecCMDataset], metrics: Sequence[str]) -> str | None:
     """What the files would have to tell, and do not."""
     if "MajorityShare" not in metrics:
         return f"the tracks have no '{training.genre_field}'"
+    chosen = training.genre_membership[training.inter_feat[training.iid_field].numpy()]
+    if (chosen.sum(axis=0) > 0).sum() < 2:
+        return "all chosen tracks have one genre"
+    if (without := float((chosen.sum(axis=1) == 0).mean())) > LARGEST_UNKNOWN:
+        return (
+            f"{without:.0%} of the chosen tracks have no '{training.genre_field}', so it is not known what was chosen"
+        )
     given = training.uploader_prior
     videos, tracks = (training.inter_feat[field] for field in (training.uid_field, training.iid_field))
     if given is not None and _varies(preference := given[videos].numpy()):
-        counted, sign = looks_counted(preference, training.genre_membership[tracks.numpy()])
+        rest = [tuple(part.inter_feat[name].numpy() for name in (part.uid_field, part.iid_field)) for part in others]
+        if (groups := len(np.unique(preference, axis=0))) < FEWEST_UPLOADERS:
+            return f"there are {groups} preferences, and no fewer than {FEWEST_UPLOADERS} tell what goes with them"
+        counted, sign = signs_of_counts(training, videos.numpy(), tracks.numpy(), rest)
         if not counted:
             return None
         return (
@@ -116,8 +133,12 @@ def _missing(training: DecCMDataset, metrics: Sequence[str]) -> str | None:
     uploaders = training.uploaders
     if uploaders is None:
         return f"the videos have neither '{training.prior_field}' that differs nor '{training.uploader_field}'"
-    if np.bincount(uploaders[videos.numpy()]).max() < 2:
-        return "no uploader has two videos, so no preference can be counted from others"
+    several = int((np.bincount(uploaders[videos.numpy()]) >= 2).sum())
+    if several < FEWEST_UPLOADERS:
+        return (
+            f"{several} uploaders have two videos, and no fewer than {FEWEST_UPLOADERS} tell habits from what one "
+            "uploader's videos happen to have in common"
+        )
     return None
 
 

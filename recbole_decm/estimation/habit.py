@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from scipy.stats import chi2
 
 PERMUTATIONS = 999
 BOOTSTRAPS = 400
@@ -21,15 +20,22 @@ SMOOTHING = 2.0
 FEWEST_EXPECTED = 20
 """Choices of a genre with preference 0 that chance would give, from which on none at all gives a count away."""
 MANY_ZEROS = 0.05
+MANY_COUNTS, COUNT_TOLERANCE, MOST_COUNTED = 0.5, 0.006, 400
+"""Share of the uploaders whose preferences are their own counts, from which on that is no chance; how near they have to
+be, which allows for two digits; uploaders that are looked at."""
 
 
-def looks_counted(preference: np.ndarray, genres: np.ndarray) -> tuple[bool, str | None]:
+def looks_counted(
+    preference: np.ndarray, genres: np.ndarray, group: np.ndarray | None = None
+) -> tuple[bool, str | None]:
     """Signs that preferences were counted from the very choices that they are to explain.
 
-    Such a preference gives no 0 to a genre that was chosen, and of few choices it has many zeros.
+    Such a preference gives no 0 to a genre that was chosen, and of few choices it has many zeros; or, smoothed, it is
+    (c_k + b_k) / sum_j (c_j + b_j) of the uploader's counts c and numbers b that all share.
 
     Args:
         preference: (n, K) probabilities; genres: (n, K) of the chosen tracks.
+        group: (n,) numbers of the uploaders; None to take rows of one preference for one uploader's.
 
     Returns:
         Whether that is as good as certain, and what the sign is, None where there is none.
@@ -41,7 +47,43 @@ def looks_counted(preference: np.ndarray, genres: np.ndarray) -> tuple[bool, str
     found += f"where {expected:.0f} would by the genres' shares"
     if observed == 0 and expected >= FEWEST_EXPECTED:
         return True, found
+    share = max(smoothed_counts(preference, part, group) for part in (genres, genres > 0))
+    if share >= MANY_COUNTS:
+        return True, f"{share:.0%} of the uploaders' preferences are the genres of their own choices, smoothed"
     return False, found if zeros > MANY_ZEROS else None
+
+
+def smoothed_counts(preference: np.ndarray, genres: np.ndarray, group: np.ndarray | None = None) -> float:
+    """Share of the uploaders whose preference is (c_k + b_k) / sum_j (c_j + b_j) with one b for all.
+
+    b solves linear equations, b_k - p_uk sum_j b_j = n_u p_uk - c_uk, over the half of the uploaders that they fit best
+    (least trimmed squares). Preferences for one genre alone fit every count of that genre, and are passed over.
+    """
+    if group is None:
+        group = np.unique(preference, axis=0, return_inverse=True)[1].reshape(-1)
+    _, first, group = np.unique(group, return_index=True, return_inverse=True)
+    p = preference[first].astype(np.float64)
+    counts = np.stack([np.bincount(group, column, len(first)) for column in genres.astype(np.float64).T], axis=1)
+    kept = np.flatnonzero((p.max(axis=1) < 1 - 4 * COUNT_TOLERANCE) & (counts.sum(axis=1) > 0))
+    if len(kept) < FEWEST_EXPECTED:
+        return 0.0
+    kept = np.random.default_rng(0).permutation(kept)[:MOST_COUNTED]
+    p, counts = p[kept], counts[kept]
+    size, total = p.shape[1], counts.sum(axis=1, keepdims=True)
+    equations, wanted = np.eye(size) - p[:, :, None], total * p - counts
+
+    def apart(b: np.ndarray) -> np.ndarray:
+        return np.abs(p - (counts + b) / np.maximum(total + b.sum(), 1e-9)).max(axis=1)
+
+    best = 0.0
+    for start in (0.0, 0.1, 1.0, 5.0):
+        b = np.full(size, start)
+        for _ in range(6):
+            near = np.argsort(apart(b), kind="stable")[: max(size, len(p) // 2)]
+            solved = np.linalg.lstsq(equations[near].reshape(-1, size), wanted[near].ravel(), rcond=None)[0]
+            b = np.maximum(solved, 0)
+        best = max(best, float((apart(b) < COUNT_TOLERANCE).mean()))
+    return best
 
 
 class Fit(NamedTuple):
@@ -97,9 +139,38 @@ def beyond_features(taste: np.ndarray, described: np.ndarray) -> np.ndarray:
     return taste - described @ np.linalg.lstsq(described, taste, rcond=None)[0]
 
 
-def likelihood_ratio(without: Fit, with_taste: Fit) -> float:
-    """p-value of no habit: twice the difference of the log-likelihoods against chi-squared of one degree (Wilks)."""
-    return float(chi2.sf(max(0.0, 2 * (with_taste.likelihood - without.likelihood)), 1))
+def score_test(content: np.ndarray, kind: np.ndarray, taste: np.ndarray, group: np.ndarray, seed: int = 0) -> float:
+    """Two-sided p-value of no habit: the score of c at 0, by the signs of the groups' parts.
+
+    Rows of one uploader are no independent rows: what the features miss of its content comes back in all of them, and a
+    likelihood ratio would reject at every chance. So each uploader's part of the score, less what slope and kinds'
+    numbers explain, counts as one draw, and its sign is drawn anew (the score bootstrap of Kline and Santos, "A score
+    based approach to wild bootstrap inference", Journal of Econometric Methods, 2012).
+
+    Args:
+        content: (n, T); kind: (n,) chosen; taste: (n, T) log-preference; group: (n,) numbers of the uploaders.
+    """
+    without = fit_kinds(content, kind)
+    residual = np.eye(content.shape[1])[kind] - without.chances
+    own = (residual * taste).sum(axis=1)
+    others = np.column_stack([(residual * content).sum(axis=1), residual])
+    means = (without.chances * taste).sum(axis=1, keepdims=True)
+    # what a move of slope and numbers would take of the score, by the information matrix at the fit
+    spread = without.chances * (taste - means)
+    across = np.append((spread * content).sum(), spread.sum(axis=0))
+    centred = content - (without.chances * content).sum(axis=1, keepdims=True)
+    with_slope = without.chances * centred
+    among = np.diag(without.chances.sum(axis=0)) - without.chances.T @ without.chances
+    information = np.block(
+        [
+            [np.array([[(with_slope * content).sum()]]), with_slope.sum(axis=0)[None]],
+            [with_slope.sum(axis=0)[:, None], among],
+        ]
+    )
+    part = own - others @ (np.linalg.pinv(information, hermitian=True) @ across)
+    sums = np.bincount(np.unique(group, return_inverse=True)[1], part)
+    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(PERMUTATIONS, len(sums)))
+    return float((1 + (np.abs(flips @ sums) >= abs(sums.sum())).sum()) / (1 + PERMUTATIONS))
 
 
 def others_preference(

@@ -27,7 +27,7 @@ def estimated(metric: str) -> bool:
 
 
 def estimate_of_lists(metric: str, hits: np.ndarray, chances: np.ndarray, seed: int = 0) -> Estimate:
-    """A metric of lists as it would be without the uploaders' habits, at every cut-off, with its interval.
+    """A metric of lists as it would be without the uploaders' habits, at every cut-off, with its interval: from 0 to 1.
 
     Args:
         metric: one of :data:`METRICS`.
@@ -36,4 +36,5 @@ def estimate_of_lists(metric: str, hits: np.ndarray, chances: np.ndarray, seed: 
     """
     worth = _RANKS[metric](np.arange(1, hits.shape[1] + 1))
     gains, expected = ((part * worth).cumsum(axis=1) for part in (hits, chances[:, :-2]))
-    return estimate(gains, expected, chances[:, -2], chances[:, -1], seed)
+    found = estimate(gains, expected, chances[:, -2], chances[:, -1], seed)
+    return Estimate(*(part.clip(0, 1) for part in found))

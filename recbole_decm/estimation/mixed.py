@@ -28,7 +28,8 @@ class Mixing:
 
     Attributes:
         scale: k; unseen: rho; strength: c; spread: (Y, Y) float32, a root of Cov(e).
-        deviation: standard error of c, from the outer products of the rows' slopes; the matrix D counts as known.
+        deviation: standard error of c, from the outer products of the slopes of rows, or of groups of rows where they
+            are given (Liang and Zeger, Biometrika, 1986); the matrix D counts as known.
     """
 
     scale: float
@@ -49,12 +50,20 @@ def draw_noise(rows: int, draws: int, size: int, rng: np.random.Generator) -> np
     return np.concatenate([half, -half], axis=1)
 
 
-def fit_mixing(match: np.ndarray, choices: Choices, tracks: Tracks, strength: float, seed: int = 0) -> Mixing:
+def fit_mixing(
+    match: np.ndarray,
+    choices: Choices,
+    tracks: Tracks,
+    strength: float,
+    seed: int = 0,
+    group: np.ndarray | None = None,
+) -> Mixing:
     """Fit k, rho and c.
 
     Args:
         match: (n, Y) float32, e of each row by a matrix that was fitted without it.
         strength: where to start c.
+        group: (n,) numbers of the uploaders, whose rows are not independent.
     """
     spread = _root(np.cov(match, rowvar=False).reshape(match.shape[1], -1))
     rng = np.random.default_rng(seed)
@@ -81,7 +90,12 @@ def fit_mixing(match: np.ndarray, choices: Choices, tracks: Tracks, strength: fl
     )
     slopes = _negative_log_likelihood(done.x, match, noise, choices, tracks, columns)[1]
     information = slopes.T @ slopes + np.diag([1e-9, _RHO[1] ** -2, 1e-9])
-    deviation = float(np.sqrt(np.linalg.inv(information)[2, 2]))
+    inverse = np.linalg.inv(information)
+    if group is not None:
+        of_group = np.zeros((int(group.max()) + 1, 3))
+        np.add.at(of_group, group[rows], slopes)
+        inverse = inverse @ (of_group.T @ of_group) @ inverse
+    deviation = float(np.sqrt(inverse[2, 2]))
     return Mixing(float(np.exp(done.x[0])), float(np.exp(done.x[1])), float(done.x[2]), spread, deviation)
 
 

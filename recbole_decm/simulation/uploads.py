@@ -158,7 +158,9 @@ class _Chains:
         self.of_kind = np.eye(len(self.kinds), dtype=np.float32)[self.kind]
         counts = [np.bincount(uploader, column, minlength=config.uploaders) for column in member[chosen].T]
         self.prior = np.array(config.preference)
-        self.gammas = rng.standard_gamma(self.prior + np.stack(counts, axis=1)) + 1e-12
+        # Near where the chain goes: a choice's chance goes as the preference to the power of the confounding, so
+        # without confounding this is a draw that no choice has touched.
+        self.gammas = rng.standard_gamma(self.prior + config.confounding * np.stack(counts, axis=1)) + 1e-12
         start = rng.standard_normal((len(chosen), config.latent_dim), dtype=np.float32)
         self.latent = self.means(self.gammas)[uploader] + start
         self.own, self.sums = self._matches(self.latent)

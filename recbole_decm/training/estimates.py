@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,9 @@ def weigh_choices(config: DecCMConfig, splits: Splits, only: str | None = None) 
             f"{place}: expected uploaders of different preferences in '{dataset.prior_field}', "
             f"found one for all: without differences nothing tells what a habit does. {_ELSE}"
         )
-    counted, sign = looks_counted(priors[torch.from_numpy(videos)].numpy(), dataset.genre_membership[tracks_of])
+    others = [loader.positives.pairs() for loader in loaders.values()]
+    ranked = [(loader.users[rows], track) for loader, (rows, track) in zip(loaders.values(), others, strict=True)]
+    counted, sign = signs_of_counts(dataset, videos, tracks_of, ranked)
     if counted:
         raise DataError(
             f"{place}: expected preferences from outside the choices in '{dataset.prior_field}', found some that were "
@@ -110,6 +112,28 @@ def weigh_choices(config: DecCMConfig, splits: Splits, only: str | None = None) 
             getLogger().warning(f"{error} Validation goes without them.")
         else:
             loader.intervention = found
+
+
+def signs_of_counts(
+    dataset: DecCMDataset, videos: np.ndarray, tracks: np.ndarray, others: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[bool, str | None]:
+    """:func:`looks_counted` of the training rows, and of all rows: somebody counted in one or the other.
+
+    Args:
+        videos, tracks: of the training rows; others: of the other splits.
+    """
+    sign = None
+    for more in ([], others) if others else ([],):
+        video, track = (np.concatenate(parts) for parts in zip((videos, tracks), *more, strict=True))
+        preference = dataset.uploader_prior
+        assert preference is not None
+        group = None if dataset.uploaders is None else dataset.uploaders[video]
+        known = dataset.genre_membership[track]
+        counted, found = looks_counted(preference[torch.from_numpy(video)].numpy(), known, group)
+        if counted:
+            return True, found
+        sign = sign or found
+    return False, sign
 
 
 def _require_genres(dataset: DecCMDataset, chosen: np.ndarray, where: str) -> None:

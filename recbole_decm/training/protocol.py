@@ -38,7 +38,7 @@ MOST_ROWS = 10_000
 """Those above which nothing is compared: uploads know more than a teacher then, and each training takes long."""
 SEED = 2020
 """Of the trainings that are compared, whatever ``seed`` is: all seeds of a run share one choice."""
-CUT = 10
+CUT, LEAST_FOLDS = 10, 2
 _NO_PART = {"metrics", "topk", "valid_metric", "extra_tests", "checkpoint", "log_wandb", "wandb_project", "protocol"}
 """Keys beside the places that a choice does not depend on."""
 
@@ -111,8 +111,8 @@ def nested_config(config: DecCMConfig, name: str, tracks: int) -> DecCMConfig:
 
 def nothing_to_compare(fits: int, rows: NestedRows, candidates: list[DecCMConfig]) -> str:
     """Why the first candidate is taken without a training; empty where they are to be compared."""
-    if fits < len(candidates):
-        return f"protocol_fits is {fits}, and there are {len(candidates)} protocols"
+    if fits < LEAST_FOLDS * len(candidates):
+        return f"protocol_fits is {fits}, less than {LEAST_FOLDS} folds for each of {len(candidates)} protocols"
     if len(rows) < LEAST_ROWS:
         return f"{len(rows):,} training and validation pairs, fewer than {LEAST_ROWS:,}"
     if len(rows) > MOST_ROWS:
@@ -175,7 +175,7 @@ def chosen_of(scores: dict[str, list[float]]) -> Choice:
     means = {name: float(np.mean(found)) for name, found in scores.items()}
     said = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
     folds = len(next(iter(scores.values())))
-    return Choice(max(means, key=means.__getitem__), f"ndcg of {folds} folds of uploaders: {said}", scores)
+    return Choice(max(means, key=means.__getitem__), f"ndcg of {folds} folds: {said}", scores)
 
 
 def cached_path(config: DecCMConfig) -> Path:

@@ -60,8 +60,8 @@ def test_other_fusions_change_rankings(simulated, backdoor, fusion):
     assert rows["uniform"]["genres"] == pytest.approx(found["genres"]["shares"]["recommended"])
     assert found["genres"]["shares"]["recommended"][0] == pytest.approx(test["majorityshare@10"], abs=1e-6)
     assert "adds the same number" not in found["explanation"]
-    value, low, high = found["genres"]["do_recall"]
-    assert rows["uniform"]["do_recall"] == [value, low, high] and low < value < high
+    value, low, high = found["genres"]["dorecall"]
+    assert rows["uniform"]["dorecall"] == [value, low, high] and low < value < high
     about = found["estimated"]
     assert about["chosen_majority_share"]["observed"] > about["chosen_majority_share"]["estimated"]
     assert abs(value - found["genres"]["recall"]["do"]) < 0.15 and 30 < about["effective_sample_size"] < 150

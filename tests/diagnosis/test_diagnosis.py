@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def driven(worlds):
 
 
 def test_a_habit_is_found_with_its_strength(driven):
-    assert driven["verdict"] == "habit" and driven["p_value"] < 1e-6 and driven["preference"] == "given"
+    assert driven["verdict"] == "habit" and driven["p_value"] == 0.001 and driven["preference"] == "given"
     assert driven["strength"]["low"] < driven["strength"]["value"] < driven["strength"]["high"]
     assert 1.0 < driven["strength"]["value"] < 1.8  # 1.5, and noise in the features shrinks it
     assert driven["e_value"] > driven["e_value_of_interval"] > 1.3
@@ -101,6 +102,57 @@ def test_preferences_counted_from_the_choices_themselves_say_nothing(worlds, tmp
     assert "counted from them" in capsys.readouterr().err
 
 
+def smoothed(folder: Path, name: str, rows: str) -> None:
+    """Replace the preferences of a data set by the smoothed shares of the genres that its uploaders chose."""
+    table = folder / name / f"{name}.user"
+    cells = pd.read_csv(table, sep="\t", dtype=str)
+    splits = ["train"] if rows == "train" else ["train", "valid", "test"]
+    pairs = pd.concat(
+        [read_columns(table.with_suffix(f".{part}.inter"), ["video_id", "music_id"]) for part in splits]
+    ).set_index("video_id")["music_id"]
+    genre = read_columns(table.with_suffix(".item"), ["music_id", "genre"]).set_index("music_id")["genre"]
+    uploader = cells.set_index("video_id:token")["uploader_id:token"]
+    counts = pd.crosstab(pairs.index.map(uploader), pairs.map(genre).to_numpy()) + 0.5
+    shares = counts.div(counts.sum(axis=1), axis=0).reindex(uploader).fillna(1 / counts.shape[1]).to_numpy()
+    cells["uploader_genre:float_seq"] = [" ".join(f"{share:.4f}" for share in row) for row in shares]
+    cells.to_csv(table, sep="\t", index=False)
+
+
+@pytest.mark.parametrize("rows", ["train", "all"])
+def test_smoothed_counts_are_found_out_too(worlds, tmp_path, capsys, rows):
+    shutil.copytree(worlds / "calm", tmp_path / "calm")
+    smoothed(tmp_path, "calm", rows)
+    found = diagnose("calm", [f"--data_path={tmp_path}"])
+    assert found["verdict"] == "cannot tell" and "the genres of their own choices, smoothed" in found["words"][0]
+    run = ["run", "--model=Ridge", "--dataset=calm", f"--data_path={tmp_path}", "--show_progress=False"]
+    assert main([*run, "--metrics=[Recall,DoRecall]", "--valid_metric=Recall@10", "--checkpoint_dir=c"]) == 2
+    assert "counted from them" in capsys.readouterr().err
+
+
+def changed(folder: Path, suffix: str, column: str, values) -> None:
+    """Set a column of the data set calm; ``values`` maps the old ones."""
+    table = folder / "calm" / f"calm.{suffix}"
+    cells = pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+    cells[column] = values(cells[column])
+    cells.to_csv(table, sep="\t", index=False)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "column", "values", "words"),
+    [
+        ("user", "uploader_id:token", lambda old: "one", "0 uploaders have two videos|1 uploaders have two videos"),
+        ("user", "uploader_id:token", lambda old: [f"u{at % 3}" for at in range(len(old))], "3 uploaders have two"),
+        ("item", "genre:token_seq", lambda old: "pop", "all chosen tracks have one genre"),
+        ("item", "genre:token_seq", lambda old: [g if at % 2 else "" for at, g in enumerate(old)], "have no 'genre'"),
+    ],
+)
+def test_too_few_uploaders_or_genres_tell_nothing(worlds, tmp_path, suffix, column, values, words):
+    shutil.copytree(worlds / "calm", tmp_path / "calm")
+    changed(tmp_path, suffix, column, values)
+    found = diagnose("calm", [f"--data_path={tmp_path}", "--uploader_prior=train"])
+    assert found["verdict"] == "cannot tell" and re.search(words, found["words"][0])
+
+
 def test_a_wrong_key_is_one_line_and_exit_2(worlds, capsys):
     assert main(["diagnose", "--dataset=driven", f"--data_path={worlds}", "--no_such_key=1"]) == 2
     assert "no_such_key" in capsys.readouterr().err
@@ -123,6 +175,17 @@ def test_genres_that_uploaders_never_chose():
     assert [entry["observed"] for entry in found] == [0, 0.5]
     assert found[0]["content"] == pytest.approx(0.5**5)
     assert measures.never_chosen(np.arange(11), genres, genres)[0]["observed"] is None
+
+
+def test_a_genre_beside_others_is_chosen_as_often_as_its_tracks(tmp_path):
+    """Tracks of two genres count half for each, and yet have both: no habit may not look like one, nor the reverse."""
+    rng = np.random.default_rng(0)
+    n, each = 4_000, 8
+    both = rng.random(n) < 0.5
+    genres = np.where(both[:, None], 0.5, np.eye(2)[rng.integers(2, size=n)])
+    found = measures.never_chosen(np.arange(n) // each, genres, np.full((n, 2), 0.75))
+    for entry in found:
+        assert entry["observed"] == pytest.approx(entry["content"], abs=0.01)
 
 
 def test_overlap_is_whole_without_habit_and_small_with_much():

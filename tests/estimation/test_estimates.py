@@ -9,6 +9,7 @@ from recbole_decm.errors import DataError
 from recbole_decm.estimation import effects
 from recbole_decm.estimation.choices import Choices, Tracks
 from recbole_decm.estimation.intervention import intervene
+from recbole_decm.estimation.lists import estimate_of_lists
 from recbole_decm.estimation.mixed import Mixing
 from recbole_decm.estimation.model import ChoiceModel
 
@@ -94,6 +95,16 @@ def test_an_interval_is_as_wide_as_a_mean_is_uncertain():
     assert found.high[0] - found.low[0] == pytest.approx(2 * 1.96 / 50, rel=0.15)
     direct = effects.mean_with_interval(values)
     np.testing.assert_allclose(direct, found)
+
+
+def test_an_estimate_and_its_interval_stay_where_the_metric_can_be():
+    """Few weighted hits below what was expected would give less than nothing."""
+    hits, chances = np.zeros((50, 3), bool), np.full((50, 5), 0.01)
+    chances[:, 3:] = 1.0
+    hits[0, 0] = True
+    chances[0, 3] = 60.0
+    found = estimate_of_lists("dorecall", hits, chances)
+    assert all((part >= 0).all() and (part <= 1).all() for part in found) and found.low[-1] == 0
 
 
 def test_a_few_heavy_rows_are_no_sample():

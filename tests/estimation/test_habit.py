@@ -11,13 +11,18 @@ from recbole_decm.estimation.choices import log_preference
 KINDS = np.eye(3)
 
 
-def choices(rows: int, strength: float, each: int = 5, seed: int = 0):
-    """(content, kinds chosen, log-preferences, uploaders) of a conditional logit of three kinds."""
+def choices(rows: int, strength: float, each: int = 5, seed: int = 0, unseen: float = 0.0):
+    """(content, kinds chosen, log-preferences, uploaders) of a conditional logit of three kinds.
+
+    Args:
+        unseen: deviation of what all videos of an uploader have and ``content`` does not show.
+    """
     rng = np.random.default_rng(seed)
     uploader = np.arange(rows) // each
     preference = rng.dirichlet(np.ones(3), rows // each + 1)[uploader]
     content, taste = rng.normal(size=(rows, 3)), log_preference(preference, KINDS).astype(float)
-    chances = np.exp(content + strength * taste)
+    hidden = unseen * rng.normal(size=(rows // each + 1, 3))[uploader] if unseen else 0
+    chances = np.exp(content + hidden + strength * taste)
     chances /= chances.sum(axis=1, keepdims=True)
     return content, (rng.random((rows, 1)) < chances.cumsum(axis=1)).argmax(axis=1), taste, uploader
 
@@ -30,12 +35,15 @@ def test_slope_and_strength_that_were_put_in_are_found():
     np.testing.assert_allclose(found.chances.sum(axis=0), np.bincount(kind), rtol=0.01)
 
 
-def test_the_likelihood_ratio_finds_a_habit_and_keeps_its_size():
-    def p_value(strength, seed):
-        content, kind, taste, _ = choices(400, strength, seed=seed)
-        return habit.likelihood_ratio(habit.fit_kinds(content, kind), habit.fit_kinds(content, kind, taste))
+@pytest.mark.parametrize("each, unseen, strength", [(5, 0.0, 0.5), (20, 1.5, 3.0)])
+def test_the_score_finds_a_habit_and_keeps_its_size(each, unseen, strength):
+    """Also where what the features miss is the same in all videos of an uploader, so that they are no 20 draws."""
 
-    assert all(p_value(0.5, seed) < 0.05 for seed in range(5))
+    def p_value(strength, seed):
+        content, kind, taste, uploader = choices(800, strength, each, seed, unseen)
+        return habit.score_test(content, kind, taste, uploader, seed)
+
+    assert all(p_value(strength, seed) < 0.05 for seed in range(5))
     none = [p_value(0.0, seed) for seed in range(60)]
     assert sum(p < 0.05 for p in none) <= 8  # 1 in 600 by chance
     assert 0.3 < np.mean(none) < 0.7

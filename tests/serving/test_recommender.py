@@ -375,5 +375,7 @@ def test_lists_that_a_filter_leaves_empty_are_not_called_alike(caplog):
             scores = np.full((len(videos.labels), k), -np.inf)
             return scores, np.full(scores.shape, -1)
 
-    found = list(Two(np.array(["a", "b"]), lambda names: {}).frames(videos_in_memory(np.zeros((3, 2)), {"visual": 2}), k=2))
+    found = list(
+        Two(np.array(["a", "b"]), lambda names: {}).frames(videos_in_memory(np.zeros((3, 2)), {"visual": 2}), k=2)
+    )
     assert sum(map(len, found)) == 0 and "the same" not in caplog.text

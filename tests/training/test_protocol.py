@@ -47,7 +47,7 @@ def test_the_best_of_equally_many_trainings_is_taken_and_kept(planted):
     fits = Fits({"default": [0.1, 0.2, 0.3], "few-artists": [0.2, 0.3, 0.5]})
     choice = find(planted, fits, protocol_fits=7, seed=5)
     assert choice.chosen == "few-artists" and choice.scores["few-artists"] == [0.2, 0.3, 0.5]
-    assert choice.why == "ndcg of 3 folds of uploaders: default 0.2000, few-artists 0.3333"
+    assert choice.why == "ndcg of 3 folds: default 0.2000, few-artists 0.3333"
     assert [call[:3] for call in fits.calls] == [
         (name, protocol.SEED, "NDCG@10") for name in ("default",) * 3 + ("few-artists",) * 3
     ]
@@ -100,7 +100,7 @@ def test_the_best_mean_is_taken_and_of_equal_ones_the_first(scores, chosen):
 @pytest.mark.parametrize(
     ("limits", "values", "why"),
     [
-        ({}, {"protocol_fits": 1}, "protocol_fits is 1, and there are 2 protocols"),
+        ({}, {"protocol_fits": 3}, "protocol_fits is 3, less than 2 folds for each of 2 protocols"),
         ({"LEAST_ROWS": 511}, {}, "510 training and validation pairs, fewer than 511"),
         ({"MOST_ROWS": 509}, {}, "510 training and validation pairs, more than 509"),
         ({"FOLDS": 31}, {}, "30 groups of pairs, fewer than 31"),
@@ -123,7 +123,7 @@ def test_test_rows_change_nothing(own_planted, monkeypatch):
     """Real trainings: the scores are the same bits when the test has other tracks, and its videos other features and
     uploaders; they are others without some training rows."""
     monkeypatch.setattr(protocol, "LEAST_ROWS", 50)
-    values = {**FAST, "protocol_fits": 2, "train_batch_size": 32}
+    values = {**FAST, "protocol_fits": 4, "train_batch_size": 32}
 
     def scores(folder: str) -> dict:
         config = make_config("DecCMPlus", own_planted, **values, checkpoint_dir=folder)
