@@ -2,7 +2,8 @@
 
     python benchmarks/opening.py
 
-The smaller catalogue must answer within 1.5 seconds, the fastest of some starts. Where others keep the cores busy the
+Twice: by ``open_artefact`` in Python, and by the command ``recbole-decm recommend``, which writes a table. The smaller
+catalogue must answer within 1.5 seconds both ways, the fastest of some starts. Where others keep the cores busy the
 clock counts their work, too; then the processor seconds are held to the limit. Artefacts are kept in ``--folder``.
 """
 
@@ -17,6 +18,7 @@ import time
 from pathlib import Path
 
 import click
+import numpy as np
 from serving_artefacts import large
 from tabulate import tabulate
 
@@ -32,7 +34,15 @@ print(*artefact.ids[rows[0]])
 """
 
 
-def _start(folder: Path) -> tuple[float, float]:
+def _ways(folder: Path, width: int, scratch: Path) -> dict[str, list[str]]:
+    """The command of each way, which prints or writes ten tracks."""
+    video, table = scratch / "video.npy", scratch / "lists.csv"
+    np.save(video, np.ones((1, width), np.float32))
+    command = [sys.executable, "-m", "recbole_decm", "recommend", str(folder), f"--videos={video}", f"--out={table}"]
+    return {"open_artefact": [sys.executable, "-c", ANSWER, str(folder)], "recommend": command}
+
+
+def _start(command: list[str]) -> tuple[float, float]:
     """Seconds on the clock and of the processors, of one process."""
 
     def busy() -> float:
@@ -40,9 +50,10 @@ def _start(folder: Path) -> tuple[float, float]:
         return used.ru_utime + used.ru_stime
 
     before, start = busy(), time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", ANSWER, str(folder)], check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     taken = time.perf_counter() - start
-    assert len(set(done.stdout.split())) == 10, done.stdout
+    written = [Path(part[6:]).read_text().splitlines()[1:] for part in command if part.startswith("--out=")]
+    assert len(set(written[0] if written else done.stdout.split())) == 10, done.stdout
     return taken, busy() - before
 
 
@@ -59,15 +70,18 @@ def main(tracks: str, dim: int, starts: int, folder: Path | None) -> None:
         table, sizes = [], [int(part) for part in tracks.split(",")]
         for size in sizes:
             artefact = large(place.resolve(), size, dim)
-            found = [_start(artefact) for _ in range(starts + 1)][1:]  # the first reads from the disk
-            walls, busy = (sorted(values) for values in zip(*found, strict=True))
-            table.append([f"{size:,}", walls[0], walls[starts // 2], busy[starts // 2]])
+            for way, command in _ways(artefact, dim, Path(scratch)).items():
+                found = [_start(command) for _ in range(starts + 1)][1:]  # the first reads from the disk
+                walls, busy = (sorted(values) for values in zip(*found, strict=True))
+                table.append([f"{size:,}", way, walls[0], walls[starts // 2], busy[starts // 2]])
     load = os.getloadavg()[0]
     print(f"{dim} dimensions, {starts} starts, load {load:.1f}")
-    print(tabulate(table, ["tracks", "seconds, fastest", "median", "median of processor seconds"], "github", ".2f"))
+    heads = ["tracks", "by", "seconds, fastest", "median", "median of processor seconds"]
+    print(tabulate(table, heads, "github", floatfmt=".2f"))
     crowded = load > (os.cpu_count() or 1)
-    words, found = ("processor seconds", table[0][3]) if crowded else ("seconds", table[0][1])
-    assert found < LIMIT, f"{table[0][0]} tracks: expected an answer within {LIMIT} {words}, found {found:.2f}"
+    words, column = ("processor seconds", 4) if crowded else ("seconds", 2)
+    for row in table[:2]:
+        assert row[column] < LIMIT, f"{row[:2]}: expected an answer within {LIMIT} {words}, found {row[column]:.2f}"
     print(f"{table[0][0]} tracks: within {LIMIT} {words}")
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold
 
 from recbole_decm.errors import ConfigError, DataError
 
@@ -117,6 +116,8 @@ def fold_rows(groups: np.ndarray, folds: int, seed: int | None = None) -> np.nda
         >>> fold_rows(np.array(["a", "b", "a", "c", "c", "c"]), folds=3).tolist()
         [1, 2, 1, 0, 0, 0]
     """
+    from sklearn.model_selection import GroupKFold, KFold  # a second, which commands that never split do without
+
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < folds:
         raise DataError(f"expected at least {folds} groups for {folds} folds, found {len(names)}.")
