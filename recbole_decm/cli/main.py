@@ -23,6 +23,7 @@ COMMANDS = {
     "embed": ("recbole_decm.cli.embed", "embed_command", "The vectors of tracks and videos as .npy."),
     "export": ("recbole_decm.cli.export", "export_command", "A checkpoint as a folder that serves without torch."),
     "publish": ("recbole_decm.cli.publish", "publish_command", "Make an artefact a version of a served catalogue."),
+    "versions": ("recbole_decm.cli.versions", "versions_command", "The versions of a served catalogue."),
     "serve": ("recbole_decm.cli.serve", "serve_command", "An API and a page over an exported catalogue."),
     "api-key": ("recbole_decm.cli.serve", "api_key_command", "Keys of the API's callers."),
     "diagnose": ("recbole_decm.cli.diagnose", "diagnose_command", "Is there an uploader's habit in the data?"),

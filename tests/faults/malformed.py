@@ -162,11 +162,21 @@ def _asking(server: Server, counts: Counter) -> Callable[[Any], None]:
         counts[f"{answer.status_code // 100}xx"] += 1
         counts["sent"] += 1
         fault = answer.status_code >= 500 and not (answer.status_code == 503 and "retry-after" in answer.headers)
-        if fault or server.process.poll() is not None:
+        taken = _bad_body(case) and answer.status_code < 300
+        if fault or taken or server.process.poll() is not None:
             counts["wrong"] += 1
             print(f"wrong: {case.method} {case.path}: {answer.status_code}", file=sys.stderr)
 
     return ask
+
+
+def _bad_body(case: Any) -> bool:
+    """Whether the body does not fit its description; what is odd elsewhere, such as more parameters, may pass."""
+    from schemathesis import GenerationMode
+    from schemathesis.core.parameters import ParameterLocation
+
+    component = case.meta.components.get(ParameterLocation.BODY)
+    return component is not None and component.mode == GenerationMode.NEGATIVE
 
 
 def main() -> int:

@@ -26,6 +26,8 @@ Observe = Callable[[str, int, float], None]
 
 OPEN = frozenset({"/healthz", "/readyz", "/", "/docs", "/openapi.json"})
 _OPEN_FOLDER = "/page/"
+MOST_HEAD = 1 << 16
+"""Bytes of a request's address and headers."""
 _SERVER, _COUNT = secrets.token_hex(4), itertools.count()
 """Of which a request's id is made: it is unique, and no secret."""
 
@@ -203,10 +205,14 @@ async def send_problem(problem: Problem, request_id: str, send: Send) -> None:
 def _single(scope: Scope) -> dict[bytes, bytes]:
     """Headers by name; those that decide something may be given once alone."""
     found: dict[bytes, bytes] = {}
+    size = len(scope["path"]) + len(scope.get("query_string", b""))
     for name, value in scope["headers"]:
+        size += len(name) + len(value)
         if name in found and name in (b"host", b"origin", b"authorization", b"content-type"):
             raise Problem(400, f"{name.decode('latin-1')}: expected this header once, found it again.")
         found[name] = value
+    if size > MOST_HEAD:
+        raise Problem(431, f"headers: expected at most {MOST_HEAD} bytes, found {size}.")
     return found
 
 

@@ -26,6 +26,7 @@ TITLES = {
     421: "Not this server",
     422: "A value that cannot be used",
     429: "Too many requests",
+    431: "Headers too large",
     500: "A fault of the server",
     503: "Not available at the moment",
 }

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from recbole_decm.errors import ConfigError
 from recbole_decm.serving.api.app import guarded, routes
+from recbole_decm.serving.api.heads import BoundedHeads
 from recbole_decm.serving.api.keys import Keys
 from recbole_decm.serving.api.options import ServeOptions, require_keys
 from recbole_decm.serving.api.service import Service
@@ -118,6 +119,7 @@ def serve(
     config = uvicorn.Config(
         guarded(app, options, found, app.observe),
         lifespan="on",
+        http=BoundedHeads,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -124,3 +124,9 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path):
         }
         asyncio.run(client.app(scope | {"client": ("127.0.0.1", 1), "raw_path": b"/"}, receive, send))
         assert sent[0]["status"] == 408
+
+
+def test_long_headers_and_addresses_are_refused(client):
+    answer = client.get("/healthz", headers={"a": "x" * 70_000})
+    assert answer.status_code == 431 and "headers: expected at most 65536 bytes" in answer.json()["detail"]
+    assert client.get(f"/healthz?{'x' * 60_000}", headers={"a": "x" * 10_000}).status_code == 431

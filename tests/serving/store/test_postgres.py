@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 import threading
+import time
+from contextlib import ExitStack
 
+import httpx
 import numpy as np
 import pytest
 from helpers.linear_artefact import artefact, opened, tracks
+from helpers.planted_artefact import planted_artefact
 
 from recbole_decm.errors import ConfigError, DataError, StoreUnavailable
 from recbole_decm.serving.store import Live, open_store
@@ -149,3 +155,29 @@ def test_a_server_that_hangs_keeps_nobody_for_ever(postgres_url):
     assert len(told) == 1 and "expected to reach PostgreSQL" in told[0]
     assert store.state() == (0, None)  # by another connection
     store.close()
+
+
+def test_two_servers_over_one_database_answer_each_others_changes_within_a_second(postgres_url, tmp_path):
+    """Processes of their own, as a platform runs them."""
+    folder = tmp_path / "artefact"
+    planted_artefact(tmp_path, folder, 1)
+    with ExitStack() as stack:
+        ports = []
+        for _ in range(2):
+            serve = ["serve", str(folder), "--port", "0", "--store", postgres_url]
+            command = [sys.executable, "-m", "recbole_decm", *serve]
+            process = stack.enter_context(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            stack.callback(process.terminate)
+            ports.append(int(process.stderr.readline().split("127.0.0.1:")[1].split("/")[0]))
+        fields = httpx.get(f"http://127.0.0.1:{ports[0]}/v1/artefact").json()
+        features = {field: [3.0] * width for field, width in fields["track_fields"].items()}
+        video = {"features": {field: [1.0] * width for field, width in fields["video_fields"].items()}}
+        for at, (one, other) in enumerate([ports, ports[::-1]]):
+            tracks = f"http://127.0.0.1:{one}/v1/tracks/new{at}"
+            assert httpx.put(tracks, json={"features": features}).status_code == 200
+            until, seen = time.monotonic() + 1, False
+            while not seen and time.monotonic() < until:
+                asked = {"videos": [video], "k": fields["tracks"] + 2}
+                answer = httpx.post(f"http://127.0.0.1:{other}/v1/recommendations", json=asked).json()
+                seen = f"new{at}" in [track["track_id"] for track in answer["results"][0]["tracks"]]
+            assert seen

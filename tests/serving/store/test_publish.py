@@ -111,3 +111,20 @@ def test_publish_says_in_one_line_what_is_wrong(folders, folder, to, message, tm
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_versions_are_listed_switched_and_forgotten(folders, tmp_path, capsys):
+    url = f"sqlite:///{tmp_path}/a.db"
+    ids = [open_artefact(folders / name).manifest.id for name in ("one", "two")]
+    for name in ("one", "two"):
+        assert main(["publish", str(folders / name), "--to", url]) == 0
+    capsys.readouterr()
+
+    def listed(*more):
+        assert main(["versions", url, *more]) == 0
+        return [(line.split()[0], line.endswith("answers")) for line in capsys.readouterr().out.splitlines()]
+
+    assert listed() == [(ids[0], False), (ids[1], True)]
+    assert listed("--activate", ids[0]) == [(ids[0], True), (ids[1], False)]
+    assert main(["versions", url, "--forget", ids[0]]) == 2 and "does not answer" in capsys.readouterr().err
+    assert listed("--forget", ids[1]) == [(ids[0], True)]
