@@ -56,7 +56,6 @@ class Service:
             lambda batch: rank(live, batch, self._neighbours), _TOGETHER, options.limits.waiting
         )
         self._changes = ThreadPoolExecutor(1, "changes")
-        self._changing = 0  # the thread of the changes
         self._decoders: Decoders | None = None
         self._extractors: dict[tuple[str, str], Any] = {}
         self._reloading = threading.Lock()
@@ -224,16 +223,18 @@ class Service:
             Problem: 503, the store does not answer in time.
         """
 
+        threads: list[int] = []
+
         def working() -> Any:
-            self._changing = threading.get_ident()
+            threads.append(threading.get_ident())
             return work(*given)
 
+        loop = asyncio.get_running_loop()
         try:
-            return await self._in_time(
-                asyncio.get_running_loop().run_in_executor(self._changes, working), "an answer of the store"
-            )
+            return await self._in_time(loop.run_in_executor(self._changes, working), "an answer of the store")
         except Problem:
-            self.live.store.interrupt(self._changing)
+            for thread in threads:  # where it waited for an earlier change, that one has its own limit
+                self.live.store.interrupt(thread)
             raise
 
     async def _in_time(self, work: Awaitable[Any], what: str) -> Any:
