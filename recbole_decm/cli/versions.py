@@ -18,7 +18,7 @@ def versions_command(url: str, activate: str | None, forget: str | None) -> None
     """
     from recbole_decm.serving.store import open_store
 
-    store = open_store(url)
+    store = open_store(url, new=False)
     try:
         if activate is not None:
             store.activate(activate)

@@ -38,12 +38,9 @@ def verdict(found: Mapping[str, Any]) -> list[str]:
             "been found in four of five data sets like this one; a weaker one may be there."
         ]
     elif said == "habit":
-        sure = strength["low"] > 0
-        worth = (
-            "The adjustment is worth trying."
-            if sure
-            else ("But that interval holds 0: a habit so weak leaves little to adjust for.")
-        )
+        worth = "The adjustment is worth trying."
+        if strength["low"] <= 0:
+            worth = "But that interval holds 0: a habit so weak leaves little to adjust for."
         lines += [f"There is a habit beyond content, of {size} ({test}). {worth}"]
     else:
         lines += [

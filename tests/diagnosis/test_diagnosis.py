@@ -207,6 +207,12 @@ def test_what_is_said_follows_from_test_and_overlap(driven, p, share, said):
     assert {"none": "No sign", "habit": "worth trying", "little overlap": "too little"}[said] in verdict(found)[0]
 
 
+def test_a_habit_whose_interval_holds_0_is_not_said_to_be_worth_it(driven):
+    weak = driven | {"p_value": 0.03, "strength": driven["strength"] | {"value": 0.02, "low": -0.06, "high": 0.09}}
+    first = verdict(weak)[0]
+    assert "There is a habit" in first and "holds 0" in first and "worth trying" not in first
+
+
 def test_zeros_of_a_preference_are_named(driven):
     found = driven | {"looks_counted": "40% of the preferences are 0"}
     assert any("40% of the preferences are 0" in line and "any data show a habit" in line for line in verdict(found))

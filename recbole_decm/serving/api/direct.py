@@ -13,6 +13,7 @@ from starlette.requests import Request
 from recbole_decm.serving.api import recommendations
 from recbole_decm.serving.api.failures import problem_of
 from recbole_decm.serving.api.guard import App, Receive, Scope, Send
+from recbole_decm.serving.api.requests import kind_of
 from recbole_decm.serving.api.service import Service
 
 
@@ -42,7 +43,7 @@ class Direct:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        if recommendations.kind_of(request) != recommendations.JSON:
+        if kind_of(request) != recommendations.JSON:
             await self.app(scope, receive, send)
             return
         scope["route"] = _LISTS

@@ -24,7 +24,8 @@ class Starting:
     Args:
         load: opens the service.
         routes: makes its application.
-        wait: take no request before it is open; otherwise they are answered 503 until then.
+        wait: take no request before it is open, and do not start where it cannot be; otherwise requests are answered
+            503 until then.
         ended: called when loading has ended, with the service or with what was raised.
     """
 
@@ -38,6 +39,7 @@ class Starting:
         self._load, self._routes, self._wait, self._ended = load, routes, wait, ended
         self._app: App | None = None
         self._service: Service | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._open, name="load", daemon=True)
 
     def _open(self) -> None:
@@ -47,6 +49,7 @@ class Starting:
             service.warm()
             self._app = self._routes(service)
         except BaseException as error:
+            self._error = error
             self._ended(error)
         else:
             self._ended(service)
@@ -71,6 +74,10 @@ class Starting:
         self._thread.start()
         if self._wait:
             await asyncio.to_thread(self._thread.join)
+            if self._error is not None:
+                await asyncio.to_thread(self._close)
+                await send({"type": "lifespan.startup.failed", "message": str(self._error)})
+                return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await asyncio.to_thread(self._close)

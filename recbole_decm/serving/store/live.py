@@ -30,6 +30,7 @@ POLL = 0.2
 """Seconds between two looks at what others have changed."""
 _LONGEST_WAIT = 30.0
 _FEW, _PATIENCE = 20, 2.0
+"""Tracks up to which their ranks are counted and not sorted for; seconds that an end waits for a look at the store."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -49,12 +50,34 @@ def test_requests_are_told_to_come_again_until_the_catalogue_is_loaded(starting)
     assert 'decm_requests_total{route="/v1/recommendations",status="200"} 1.0' in client.get("/metrics").text
 
 
-def test_what_keeps_it_from_loading_is_told():
-    error, ended = ConfigError("no catalogue"), []
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_keeps_it_from_loading_is_told_and_who_waits_for_it_does_not_start(wait):
+    error, ended, done = ConfigError("no catalogue"), [], threading.Event()
 
     def load():
         raise error
 
-    app = Starting(load, routes, wait=True, ended=ended.append)
-    with TestClient(app) as client:
-        assert ended == [error] and client.get("/healthz").status_code == 200
+    def end(found):
+        ended.append(found)
+        done.set()
+
+    app = Starting(load, routes, wait=wait, ended=end)
+    said = []
+
+    async def live():
+        messages = iter(["lifespan.startup", "lifespan.shutdown"])
+
+        async def receive():
+            return {"type": next(messages)}
+
+        async def send(message):
+            said.append(message)
+
+        await app({"type": "lifespan"}, receive, send)
+
+    asyncio.run(live())
+    assert done.wait(10) and ended == [error]
+    kinds = [message["type"] for message in said]
+    assert kinds == (
+        ["lifespan.startup.failed"] if wait else ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    )

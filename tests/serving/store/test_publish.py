@@ -128,3 +128,5 @@ def test_versions_are_listed_switched_and_forgotten(folders, tmp_path, capsys):
     assert listed("--activate", ids[0]) == [(ids[0], True), (ids[1], False)]
     assert main(["versions", url, "--forget", ids[0]]) == 2 and "does not answer" in capsys.readouterr().err
     assert listed("--forget", ids[1]) == [(ids[0], True)]
+    assert main(["versions", f"sqlite:///{tmp_path}/slip.db"]) == 2 and "found no file" in capsys.readouterr().err
+    assert not (tmp_path / "slip.db").exists()
